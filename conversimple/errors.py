@@ -4,7 +4,7 @@
 
     ConversimpleError
     ├── ConfigurationError (ValueError)      a setting is missing or wrong
-    ├── ToolDefinitionError (TypeError)      a tool cannot be described to the platform
+    ├── ToolDefinitionError (TypeError)      a tool cannot be described
     ├── AgentStateError (RuntimeError)       called at a moment when it cannot work
     ├── ConnectionFailed (ConnectionError)   no working connection to the platform
     │   ├── PlatformUnreachable              DNS, TCP, TLS, a time-out: nobody answered

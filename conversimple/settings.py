@@ -1,0 +1,298 @@
+"""What an agent can be told: defaults, validation, environment.
+
+This module is the only reader of ``os.environ``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, fields
+from typing import Any, TypedDict
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from .errors import ConfigurationError
+
+DEFAULT_PLATFORM_URL = "ws://localhost:4000/sdk/websocket"
+
+API_KEY = "CONVERSIMPLE_API_KEY"
+CUSTOMER_ID = "CONVERSIMPLE_CUSTOMER_ID"
+PLATFORM_URL = "CONVERSIMPLE_PLATFORM_URL"
+LOG_LEVEL = "CONVERSIMPLE_LOG_LEVEL"
+
+LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+LOOPBACK_HOSTS = ("localhost", "::1")
+SECRET_PARAMETERS = ("auth_token",)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that an agent can be told, checked when it is made.
+
+    Durations are seconds.
+
+    Attributes:
+        api_key: authenticates the agent; never shown in a repr or a log.
+        customer_id: whose conversations are served; by default derived from the key.
+        platform_url: ``ws://`` or ``wss://`` address of the platform's socket.
+        max_reconnect_attempts: how often in a row a lost or failed connection is
+            dialled again before giving up; None means for ever.
+        reconnect_backoff: growth factor of the waits between attempts.
+        max_backoff: the longest wait between two attempts.
+        total_retry_duration: the longest outage before giving up; None means any.
+        enable_circuit_breaker: stop at permanent failures (a wrong key, say);
+            False backs off and tries again as after any other failure.
+        heartbeat_interval: time between two heartbeats.
+        connection_timeout: the longest time for a dial, and for a join.
+        tool_timeout: deadline of a call that names none.
+        max_message_bytes: the largest message that is sent.
+        max_concurrent_calls: synchronous tool calls running at once.
+        max_queued_calls: synchronous tool calls waiting for their turn.
+        max_abandoned: timed-out tools still running before new calls are refused.
+        executor: where synchronous tools run instead of the shared thread pool.
+        error_detail: "safe" hides the text of unexpected exceptions from the
+            platform; "full" shows it.
+        ssl_context: replaces the default TLS context.
+    """
+
+    api_key: str = field(repr=False)
+    customer_id: str = ""
+    platform_url: str = DEFAULT_PLATFORM_URL
+    max_reconnect_attempts: int | None = None
+    reconnect_backoff: float = 2.0
+    max_backoff: float = 30.0
+    total_retry_duration: float | None = None
+    enable_circuit_breaker: bool = True
+    heartbeat_interval: float = 30.0
+    connection_timeout: float = 10.0
+    tool_timeout: float = 30.0
+    max_message_bytes: int = 1_000_000
+    max_concurrent_calls: int = 128
+    max_queued_calls: int = 1000
+    max_abandoned: int = 64
+    executor: Executor | None = None
+    error_detail: str = "safe"
+    ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_text("api_key", self.api_key)
+        if not self.customer_id:
+            object.__setattr__(self, "customer_id", default_customer_id(self.api_key))
+        _check_text("customer_id", self.customer_id)
+        _check_url(self.platform_url)
+        _check_numbers(self)
+        if self.error_detail not in ("safe", "full"):
+            raise ConfigurationError(
+                f"error_detail must be 'safe' or 'full', not {self.error_detail!r}"
+            )
+        if self.ssl_context is not None and not isinstance(
+            self.ssl_context, ssl.SSLContext
+        ):
+            raise ConfigurationError("ssl_context must be an ssl.SSLContext")
+        if self.executor is not None and not isinstance(self.executor, Executor):
+            raise ConfigurationError("executor must be a concurrent.futures.Executor")
+
+    @property
+    def topic(self) -> str:
+        """The Phoenix topic of this customer."""
+        return f"customer:{self.customer_id}"
+
+    @property
+    def dial_url(self) -> str:
+        """The full address of the handshake. It carries the key: never log it."""
+        parts = urlsplit(self.platform_url)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        query.setdefault("vsn", "2.0.0")
+        query["auth_token"] = self.api_key
+        query["customer_id"] = self.customer_id
+        return urlunsplit(
+            (parts.scheme, parts.netloc, parts.path, urlencode(query), "")
+        )
+
+    @property
+    def public_url(self) -> str:
+        """The platform's address without query and credentials, fit for logs."""
+        parts = urlsplit(self.platform_url)
+        netloc = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+
+    @property
+    def protocol_version(self) -> int:
+        """The version of Phoenix's serializer that is asked for: 2, or 1."""
+        query = dict(parse_qsl(urlsplit(self.platform_url).query))
+        return 1 if query.get("vsn", "").startswith("1.") else 2
+
+
+def resolve(
+    api_key: str | None = None,
+    customer_id: str | None = None,
+    platform_url: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Settings:
+    """Join arguments, environment and defaults; the earlier wins.
+
+    Args:
+        api_key: the key, else ``CONVERSIMPLE_API_KEY``.
+        customer_id: the customer, else ``CONVERSIMPLE_CUSTOMER_ID``.
+        platform_url: the address, else ``CONVERSIMPLE_PLATFORM_URL``.
+        environ: replaces ``os.environ``.
+        options: any other field of `Settings`.
+
+    Raises:
+        ConfigurationError: a setting is missing, unknown or wrong.
+    """
+    environ = os.environ if environ is None else environ
+    known = {item.name for item in fields(Settings)}
+    for name in options:
+        if name not in known:
+            raise ConfigurationError(
+                f"unknown setting {name!r}; the settings are {', '.join(sorted(known))}"
+            )
+    key = api_key if api_key is not None else environ.get(API_KEY)
+    if not key:
+        raise ConfigurationError(
+            "no API key: pass api_key=… or set the environment variable " f"{API_KEY}"
+        )
+    return Settings(
+        api_key=key,
+        customer_id=customer_id or environ.get(CUSTOMER_ID) or "",
+        platform_url=platform_url or environ.get(PLATFORM_URL) or DEFAULT_PLATFORM_URL,
+        **options,
+    )
+
+
+def log_level(environ: Mapping[str, str] | None = None) -> str | None:
+    """The level that ``CONVERSIMPLE_LOG_LEVEL`` asks for, or None.
+
+    Raises:
+        ConfigurationError: it is not the name of a level.
+    """
+    wanted = (os.environ if environ is None else environ).get(LOG_LEVEL)
+    if not wanted:
+        return None
+    if wanted.upper() not in LOG_LEVELS:
+        raise ConfigurationError(
+            f"{LOG_LEVEL} must be one of {', '.join(LOG_LEVELS)}, not {wanted!r}"
+        )
+    return wanted.upper()
+
+
+def default_customer_id(api_key: str) -> str:
+    """The customer id that belongs to a key: an identifier, not a secret.
+
+    It is the first 12 hex digits of the key's MD5, as the platform's other
+    clients have it.
+    """
+    digest = hashlib.md5(api_key.encode(), usedforsecurity=False)
+    return digest.hexdigest()[:12]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name can only mean this machine."""
+    return host.lower() in LOOPBACK_HOSTS or host.startswith("127.")
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a string, not {type(value).__name__}")
+    if _CONTROL.search(value):
+        raise ConfigurationError(
+            f"{name} contains a control character such as a line break; remove it"
+        )
+    if not value.strip():
+        raise ConfigurationError(f"{name} is empty")
+
+
+def _check_url(url: object) -> None:
+    _check_text("platform_url", url)
+    assert isinstance(url, str)
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("ws", "wss") and bool(parts.hostname)
+        parts.port
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigurationError(
+            "platform_url must look like ws://host:port/path or wss://host/path"
+        )
+    if parts.username or parts.password:
+        raise ConfigurationError(
+            "platform_url must not carry a user name or password; use api_key"
+        )
+    if any(name in SECRET_PARAMETERS for name, _ in parse_qsl(parts.query)):
+        raise ConfigurationError(
+            "platform_url must not carry auth_token; pass the key as api_key"
+        )
+
+
+_POSITIVE = (
+    "max_backoff",
+    "total_retry_duration",
+    "heartbeat_interval",
+    "connection_timeout",
+    "tool_timeout",
+    "max_message_bytes",
+    "max_concurrent_calls",
+)
+_NOT_NEGATIVE = ("max_reconnect_attempts", "max_queued_calls", "max_abandoned")
+_MAY_BE_NONE = ("max_reconnect_attempts", "total_retry_duration")
+_WHOLE = (
+    "max_reconnect_attempts",
+    "max_message_bytes",
+    "max_concurrent_calls",
+    "max_queued_calls",
+    "max_abandoned",
+)
+
+
+def _check_numbers(settings: Settings) -> None:
+    for name in (*_POSITIVE, *_NOT_NEGATIVE, "reconnect_backoff"):
+        value = getattr(settings, name)
+        if value is None and name in _MAY_BE_NONE:
+            continue
+        wanted = int if name in _WHOLE else (int, float)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            kind = "a whole number" if name in _WHOLE else "a number"
+            raise ConfigurationError(f"{name} must be {kind}, not {value!r}")
+        if not _in_range(name, value):
+            floor = {"reconnect_backoff": "at least 1"}.get(
+                name, "at least 0" if name in _NOT_NEGATIVE else "greater than 0"
+            )
+            raise ConfigurationError(f"{name} must be {floor}, not {value!r}")
+
+
+def _in_range(name: str, value: float) -> bool:
+    if value != value or value == float("inf"):
+        return False
+    if name == "reconnect_backoff":
+        return value >= 1
+    return value >= 0 if name in _NOT_NEGATIVE else value > 0
+
+
+class Options(TypedDict, total=False):
+    """The settings that are passed by name; `Settings` says what they mean."""
+
+    max_reconnect_attempts: int | None
+    reconnect_backoff: float
+    max_backoff: float
+    total_retry_duration: float | None
+    enable_circuit_breaker: bool
+    heartbeat_interval: float
+    connection_timeout: float
+    tool_timeout: float
+    max_message_bytes: int
+    max_concurrent_calls: int
+    max_queued_calls: int
+    max_abandoned: int
+    executor: Executor | None
+    error_detail: str
+    ssl_context: ssl.SSLContext | None
