@@ -1,0 +1,204 @@
+"""Which admitted calls wait, run, or are given up: permits, queue, deadlines.
+
+A synchronous tool holds a permit while it runs; an asynchronous one needs none. A
+call whose deadline passes is given up: one that still waited never starts; the
+thread of a synchronous one cannot be stopped, so its permit is given back and it
+counts as abandoned until the tool returns.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from .ledger import Key
+from .messages import ToolCall
+
+HEAP_SLACK = 64
+
+
+class Offer(NamedTuple):
+    """What has to be known about a tool to schedule its calls.
+
+    Attributes:
+        blocking: it occupies a thread, so it needs a permit.
+        timeout: the longest time for a call in seconds, or None.
+    """
+
+    blocking: bool
+    timeout: float | None = None
+
+
+class Limits(NamedTuple):
+    """How many blocking calls may run, wait, and be abandoned at once."""
+
+    concurrent: int = 128
+    queued: int = 1000
+    abandoned: int = 64
+
+
+class Entry(NamedTuple):
+    """An admitted call whose tool has not returned."""
+
+    key: Key
+    call: ToolCall
+    blocking: bool
+
+
+class Calls:
+    """The calls of one agent whose tools have not returned.
+
+    A call is held (its conversation is being opened), waiting (for a permit),
+    running, or abandoned. Not thread-safe: its owner has the lock.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._permits = limits.concurrent
+        # A call is in exactly one of these four, each oldest first.
+        self._held: dict[Key, Entry] = {}
+        self._waiting: dict[Key, Entry] = {}
+        self._running: dict[Key, Entry] = {}
+        self._abandoned: dict[Key, Entry] = {}
+        self._startable: list[ToolCall] = []
+        self._deadlines: list[tuple[float, Key]] = []
+
+    def refusal(self, blocking: bool, held: bool) -> str | None:
+        """Why one more call cannot be admitted now, or None when it can."""
+        if blocking and self.abandoned > self._limits.abandoned:
+            return "busy: too many timed-out tools are still running"
+        full = len(self._waiting) >= self._limits.queued
+        if blocking and not self._permits and full:
+            return "busy: too many calls are waiting"
+        if held and len(self._held) >= self._limits.queued + self._limits.concurrent:
+            return "busy: too many calls are waiting"
+        return None
+
+    def admit(self, key: Key, call: ToolCall, blocking: bool, held: bool) -> None:
+        """Take a call in; a held one waits until its conversation is open."""
+        entry = Entry(key, call, blocking)
+        heappush(self._deadlines, (call.deadline, key))
+        self._prune_deadlines()
+        if held:
+            self._held[key] = entry
+        else:
+            self._line_up(entry)
+
+    def open(self, conversation_id: str) -> None:
+        """The conversation is open: its held calls may start."""
+        for entry in _of(conversation_id, self._held):
+            del self._held[entry.key]
+            self._line_up(entry)
+
+    def take_startable(self) -> list[ToolCall]:
+        """The calls that start now, in the order in which they came."""
+        started, self._startable = self._startable, []
+        return started
+
+    def returned(self, key: Key) -> None:
+        """The tool of a started call returned, failed, or was cancelled."""
+        if self._abandoned.pop(key, None) is None:
+            self._release(self._running.pop(key))
+
+    def expired(self, now: float) -> list[ToolCall]:
+        """Give up every call whose deadline has passed, and say which."""
+        overdue = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            overdue.append(heappop(self._deadlines)[1])
+        return self._give_up(overdue)
+
+    def give_up_unstarted(self, conversation_id: str | None = None) -> list[ToolCall]:
+        """Drop the calls that wait, of one conversation or of all."""
+        waiting = _of(conversation_id, self._held) + _of(conversation_id, self._waiting)
+        return self._give_up([entry.key for entry in waiting])
+
+    def give_up_running(self) -> list[ToolCall]:
+        """Abandon the calls that run."""
+        return self._give_up(list(self._running))
+
+    def running(self, conversation_id: str | None = None) -> list[ToolCall]:
+        """The calls whose tools run, of one conversation or of all."""
+        return [entry.call for entry in _of(conversation_id, self._running)]
+
+    def any_of(self, conversation_id: str) -> bool:
+        """Whether a call of the conversation waits or runs."""
+        everywhere = (self._held, self._waiting, self._running)
+        return any(_of(conversation_id, entries) for entries in everywhere)
+
+    def next_deadline(self) -> float:
+        """When `expired` has something to do."""
+        while self._deadlines and not self._is_active(self._deadlines[0][1]):
+            heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else float("inf")
+
+    @property
+    def active(self) -> int:
+        """How many calls wait or run."""
+        return self.queued + len(self._running)
+
+    @property
+    def queued(self) -> int:
+        """How many calls wait."""
+        return len(self._held) + len(self._waiting)
+
+    @property
+    def abandoned(self) -> int:
+        """How many threads still run a tool whose call was given up."""
+        return sum(entry.blocking for entry in self._abandoned.values())
+
+    def _line_up(self, entry: Entry) -> None:
+        if not entry.blocking:
+            self._start(entry)
+        elif self._permits:
+            self._permits -= 1
+            self._start(entry)
+        else:
+            self._waiting[entry.key] = entry
+
+    def _start(self, entry: Entry) -> None:
+        self._running[entry.key] = entry
+        self._startable.append(entry.call)
+
+    def _release(self, entry: Entry) -> None:
+        if not entry.blocking:
+            return
+        if not self._waiting:
+            self._permits += 1
+            return
+        first = next(iter(self._waiting))
+        self._start(self._waiting.pop(first))
+
+    def _give_up(self, keys: list[Key]) -> list[ToolCall]:
+        given_up = []
+        for key in keys:
+            entry = self._held.pop(key, None) or self._waiting.pop(key, None)
+            if entry is None:
+                entry = self._abandon(key)
+            if entry is not None:
+                given_up.append(entry.call)
+        return given_up
+
+    def _abandon(self, key: Key) -> Entry | None:
+        entry = self._running.pop(key, None)
+        if entry is not None:
+            self._abandoned[key] = entry
+            self._release(entry)
+        return entry
+
+    def _is_active(self, key: Key) -> bool:
+        return key in self._running or key in self._waiting or key in self._held
+
+    def _prune_deadlines(self) -> None:
+        if len(self._deadlines) > 2 * self.active + HEAP_SLACK:
+            self._deadlines = [
+                item for item in self._deadlines if self._is_active(item[1])
+            ]
+            heapify(self._deadlines)
+
+
+def _of(conversation_id: str | None, entries: dict[Key, Entry]) -> list[Entry]:
+    return [
+        entry
+        for key, entry in entries.items()
+        if conversation_id in (None, key.conversation_id)
+    ]

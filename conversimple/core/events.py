@@ -1,0 +1,123 @@
+"""The values that go in and out of a session: outcomes, events, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .calls import Offer
+from .messages import ToolCall
+from .states import ConnectionState
+
+
+class Success(NamedTuple):
+    """A tool returned; the result is JSON text."""
+
+    result: str
+
+
+class Failure(NamedTuple):
+    """A tool failed, or was not run."""
+
+    error_type: str
+    message: str
+
+
+Outcome = Success | Failure
+
+
+class Start(NamedTuple):
+    """Run the tool of this call now."""
+
+    call: ToolCall
+
+
+class Cancel(NamedTuple):
+    """Nobody waits for this running call any more."""
+
+    call: ToolCall
+
+
+class Open(NamedTuple):
+    """Run ``on_conversation_started``; then tell `Session.conversation_opened`."""
+
+    conversation_id: str
+
+
+class Notify(NamedTuple):
+    """Run a callback of the agent."""
+
+    callback: str
+    arguments: tuple[Any, ...]
+
+
+class Note(NamedTuple):
+    """Write a log record."""
+
+    level: int
+    text: str
+    arguments: tuple[object, ...] = ()
+
+
+Event = Start | Cancel | Open | Notify | Note
+
+
+@dataclass(frozen=True)
+class Toolset:
+    """What a session has to know about the agent's tools.
+
+    Attributes:
+        offers: the tools by name.
+        registration: all of them, described for the platform, as a JSON array.
+    """
+
+    offers: Mapping[str, Offer]
+    registration: str
+
+
+@dataclass(frozen=True)
+class StopReport:
+    """What was left when an agent stopped; all zero is a clean stop.
+
+    Attributes:
+        unanswered: calls that were given up before their tool returned.
+        unconfirmed: answers that the platform is not known to have.
+        abandoned: threads in which a tool still runs.
+    """
+
+    unanswered: int = 0
+    unconfirmed: int = 0
+    abandoned: int = 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was left."""
+        return self == StopReport()
+
+
+@dataclass(frozen=True)
+class Health:
+    """How an agent is, at one moment.
+
+    Attributes:
+        state: where it is in its life.
+        joined: the channel is joined.
+        ready: joined, and the platform has the tools of every live conversation.
+        conversations: the live ones; True once the platform has their tools.
+        heartbeat_age: seconds since the platform last answered a heartbeat.
+        calls_running: tools that run.
+        calls_queued: calls that wait for their turn.
+        abandoned_threads: threads in which a timed-out tool still runs.
+        answers_unconfirmed: answers that the platform is not known to have.
+    """
+
+    state: ConnectionState
+    joined: bool = False
+    ready: bool = False
+    conversations: Mapping[str, bool] = field(default_factory=dict)
+    heartbeat_age: float | None = None
+    calls_running: int = 0
+    calls_queued: int = 0
+    abandoned_threads: int = 0
+    answers_unconfirmed: int = 0

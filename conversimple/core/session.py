@@ -1,0 +1,636 @@
+"""Everything that an agent knows, and every decision that it takes, without I/O.
+
+A `Session` is told facts in the past tense, each with the time at which it became
+true, and gives out values: frames to send, events to act upon, and the next time
+at which it has something to do. After every join the platform knows nothing, so
+the order is: join, register the tools, send again what was not confirmed, then
+take new work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import channel as ch
+from . import messages as msg
+from .calls import Calls, Limits
+from .channel import NEVER, Channel, ChannelState
+from .conversations import Conversation, Conversations
+from .events import (
+    Cancel,
+    Event,
+    Failure,
+    Health,
+    Note,
+    Notify,
+    Open,
+    Outcome,
+    Start,
+    StopReport,
+    Success,
+    Toolset,
+)
+from .frames import Frame
+from .ledger import Admission, Key, Ledger
+from .states import TRANSITIONS, ConnectionState
+
+UNREAD_DEADLINE = 1.0
+SWEEP_INTERVAL = 60.0
+STABLE_AFTER = 10.0
+TOOLS_SHARE_OF_DRAIN = 0.8
+ENVELOPE_BYTES = 512
+
+STOPPING = "stopping: the agent takes no new calls"
+GIVEN_UP = "the agent stopped before the tool returned; its outcome is unknown"
+HUNG_UP = "the conversation ended before the tool was run"
+
+Hangup = ch.Lost | ch.Refused | ch.Left
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a session is told at birth.
+
+    Attributes:
+        scope: the only conversation to serve, or None for all.
+        tool_timeout: seconds for a call that names none.
+        max_message_bytes: the largest message that is sent.
+        clock: handed on to the calls, for tools to see how much time is left.
+        timestamp: the wall-clock time as ISO text, for error answers.
+    """
+
+    scope: str | None
+    limits: Limits
+    tool_timeout: float
+    max_message_bytes: int
+    clock: Callable[[], float]
+    timestamp: Callable[[], str]
+
+
+class Session:
+    """One agent's state. Not thread-safe: its owner has the lock.
+
+    Attributes:
+        state: where the agent is in its life.
+        hangup: why the socket has to be closed, or None; set once a connection.
+        joined_at: when this connection was joined, or None.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        ledger: Ledger,
+        tools: Toolset,
+        options: Options,
+        now: float,
+    ) -> None:
+        self.state = ConnectionState.NEW
+        self.hangup: Hangup | None = None
+        self._channel = channel
+        self._ledger = ledger
+        self._tools = tools
+        self._options = options
+        self._conversations = Conversations(options.scope, now)
+        self._calls = Calls(options.limits)
+        self._events: list[Event] = []
+        self.joined_at: float | None = None
+        self._ever_joined = False
+        self._sweep_due = now + SWEEP_INTERVAL
+        self._tools_until = NEVER
+        self._drain_until = NEVER
+        self._unanswered = 0
+
+    # Values out.
+
+    def frames_to_send(self) -> list[str]:
+        """Everything that is ready to be written, as texts in order."""
+        return self._channel.take()
+
+    def events(self) -> list[Event]:
+        """What has happened since the last time, in order."""
+        events, self._events = self._events, []
+        events += map(Start, self._calls.take_startable())
+        return events
+
+    def next_deadline(self, now: float) -> float:
+        """When `time_passed` has something to do.
+
+        While calls run it is never far: other threads queue their answers and
+        must not have to wake the one that waits for this deadline.
+        """
+        return min(
+            self._channel.next_deadline(),
+            self._calls.next_deadline(),
+            self._ledger.next_deadline(),
+            self._sweep_due,
+            self._unread_due(),
+            now + UNREAD_DEADLINE if self._calls.active else NEVER,
+            self._tools_until if self._calls.active else NEVER,
+            self._drain_until,
+        )
+
+    @property
+    def joined(self) -> bool:
+        """Whether the channel is joined."""
+        return self._channel.state is ChannelState.JOINED
+
+    @property
+    def ready(self) -> bool:
+        """Joined, and the platform has read the tools of every live conversation."""
+        return self.joined and self._conversations.all_registered
+
+    def stable(self, now: float) -> bool:
+        """Whether the connection proved good, so that back-off starts anew."""
+        if self.joined_at is None or now - self.joined_at < STABLE_AFTER:
+            return False
+        return self._conversations.all_registered
+
+    def finished(self, now: float) -> bool:
+        """Whether a draining session needs no other connection."""
+        if self.state is not ConnectionState.DRAINING:
+            return self.state.final
+        return now >= self._drain_until or not self._owes
+
+    def report(self) -> StopReport:
+        """What would be left if the agent stopped now."""
+        return StopReport(
+            self._unanswered + self._calls.active,
+            self._ledger.unconfirmed,
+            self._calls.abandoned,
+        )
+
+    def health(self, now: float) -> Health:
+        """How the agent is."""
+        answered_at = self._channel.heartbeat_answered_at
+        return Health(
+            self.state,
+            self.joined,
+            self.ready,
+            {
+                item.conversation_id: self._conversations.is_registered(item)
+                for item in self._live()
+            },
+            None if answered_at is None else now - answered_at,
+            len(self._calls.running()),
+            self._calls.queued,
+            self._calls.abandoned,
+            self._ledger.unconfirmed,
+        )
+
+    # Facts in: the connection.
+
+    def connecting(self) -> None:
+        """The first dial begins."""
+        self._move(ConnectionState.CONNECTING)
+
+    def transport_opened(self, now: float) -> None:
+        """A socket is open and the handshake is done."""
+        self.hangup = None
+        self._channel.open(now)
+
+    def frame_received(self, frame: Frame, now: float) -> None:
+        """A frame came from the platform."""
+        occurrence = self._channel.receive(frame, now)
+        match occurrence:
+            case ch.Pushed(event, payload):
+                self._message(msg.parse(event, payload), now)
+            case ch.Replied(ref, ok, response):
+                self._replied(ref, ok, response)
+            case ch.ReadUpTo(ref):
+                self._read_up_to(ref, now)
+            case ch.Joined():
+                self._joined(now)
+            case ch.Left(handled):
+                if handled:
+                    self._ledger.handled()
+                self.hangup = occurrence
+            case ch.Lost() | ch.Refused():
+                self.hangup = occurrence
+            case ch.Ignored(why):
+                self._note(logging.DEBUG, "ignored %r: %s", frame.event, why)
+        self._settle(now)
+
+    def time_passed(self, now: float, heard: float) -> None:
+        """Do whatever is due.
+
+        Args:
+            now: the time.
+            heard: when the last byte came from the platform.
+        """
+        for call in self._calls.expired(now):
+            self._give_up(call, "tool_timeout", _timeout_text(call))
+        self._ledger.time_passed(now)
+        if now >= self._sweep_due:
+            self._sweep(now)
+        if now >= self._unread_due():
+            self._channel.heartbeat(now)
+        lost = self._channel.time_passed(now, heard)
+        self.hangup = self.hangup or lost
+        self._settle(now)
+
+    def transport_lost(self, now: float) -> None:
+        """The socket is gone."""
+        self._channel.close()
+        self._ledger.lost(now)
+        self._conversations.lost()
+        self.joined_at = None
+        if self.state is ConnectionState.CONNECTED:
+            self._move(ConnectionState.RECONNECTING)
+
+    def attempt_failed(self, reason: str) -> None:
+        """A dial, a handshake or a join failed, and will be tried again."""
+        if self._ever_joined:
+            self._note(logging.WARNING, "not connected: %s", reason)
+        else:
+            self._note(logging.ERROR, "not connected: %s", reason)
+            self._error("connection_failed", reason, {"permanent": False})
+
+    def failed(self, reason: str) -> None:
+        """There will be no connection any more."""
+        self._move(ConnectionState.FAILED)
+        self._note(logging.ERROR, "gave up: %s", reason)
+        self._error("connection_failed", reason, {"permanent": True})
+
+    def drain(self, now: float, timeout: float) -> None:
+        """Stop in an orderly way: finish and answer what runs, then leave.
+
+        Told again, it only shortens the time that is left.
+
+        Args:
+            now: the time.
+            timeout: seconds for all of it.
+        """
+        self._drain_until = min(self._drain_until, now + timeout)
+        self._tools_until = min(self._tools_until, now + timeout * TOOLS_SHARE_OF_DRAIN)
+        if self.state is not ConnectionState.DRAINING:
+            self._move(ConnectionState.DRAINING)
+            for call in self._calls.give_up_unstarted():
+                self._fail(call, "tool_cancelled", STOPPING)
+        self._settle(now)
+
+    def stopped(self) -> None:
+        """The connection is closed, and nothing will open another one."""
+        self._move(ConnectionState.STOPPED)
+
+    # Facts in: the tools and the callbacks.
+
+    def answered(self, call: msg.ToolCall, outcome: Outcome, now: float) -> bool:
+        """The tool of a started call is done.
+
+        Returns:
+            Whether the outcome is the call's answer; False when it came too late.
+        """
+        self._calls.returned(_key(call))
+        if isinstance(outcome, Success):
+            accepted = self._succeed(call, outcome.result)
+        else:
+            accepted = self._fail(call, outcome.error_type, outcome.message)
+        if not accepted:
+            self._note(logging.INFO, "dropped the late result of %r", call.call_id)
+        self._touch(call.conversation_id, now)
+        self._close_if_over(call.conversation_id)
+        self._settle(now)
+        return accepted
+
+    def conversation_opened(self, conversation_id: str) -> None:
+        """``on_conversation_started`` returned, or was abandoned."""
+        conversation = self._conversations.get(conversation_id)
+        if conversation is not None:
+            conversation.open = True
+            self._calls.open(conversation_id)
+
+    # Conversations.
+
+    def _message(self, message: msg.Message, now: float) -> None:
+        match message:
+            case msg.ToolCallRequest():
+                self._requested(message, now)
+            case msg.ConversationStarted(conversation_id):
+                self._conversation_started(conversation_id, now)
+            case msg.ConversationEnded(conversation_id):
+                self._conversation_ended(conversation_id)
+            case msg.ConfigUpdate(config):
+                self._notify("on_config_update", config)
+            case msg.AnalyticsUpdate(analytics):
+                self._notify("on_analytics_update", analytics)
+            case msg.ErrorNotification(error_type, text, details):
+                self._note(logging.WARNING, "the platform reports %r", error_type)
+                self._error(error_type, text, details)
+            case msg.ConnectionWarning(text):
+                self._note(logging.WARNING, "the platform warns: %r", text)
+            case msg.HookEvent(event_type):
+                self._note(logging.DEBUG, "hook event %r", event_type)
+            case msg.Malformed(event, problem):
+                self._note(logging.WARNING, "malformed %s: %s", event, problem)
+                self._error("malformed_message", problem, {"event": event})
+            case msg.Unknown(event):
+                self._note(logging.DEBUG, "unknown event %r", event)
+
+    def _conversation_started(self, conversation_id: str, now: float) -> None:
+        if not self._conversations.concerns_us(conversation_id):
+            self._note(logging.DEBUG, "not our conversation: %r", conversation_id)
+            return
+        if self.state is ConnectionState.DRAINING:
+            return
+        conversation = self._conversations.get(conversation_id)
+        if conversation is None:
+            conversation = self._conversations.add(conversation_id, now)
+            self._register(conversation, now)
+        if not conversation.announced:
+            conversation.announced = True
+            conversation.open = False
+            self._events.append(Open(conversation_id))
+
+    def _conversation_ended(self, conversation_id: str) -> None:
+        if self._conversations.end(conversation_id) is None:
+            self._note(logging.DEBUG, "not a live conversation: %r", conversation_id)
+            return
+        for call in self._calls.give_up_unstarted(conversation_id):
+            self._fail(call, "tool_cancelled", HUNG_UP)
+        for call in self._calls.running(conversation_id):
+            self._cancel(call)
+        self._close_if_over(conversation_id)
+
+    def _close_if_over(self, conversation_id: str) -> None:
+        """The last callback of a conversation comes after its last call."""
+        ending = self._conversations.is_ending(conversation_id)
+        if ending and not self._calls.any_of(conversation_id):
+            self._conversations.forget(conversation_id)
+            self._notify("on_conversation_ended", conversation_id)
+
+    def _sweep(self, now: float) -> None:
+        self._sweep_due = now + SWEEP_INTERVAL
+        for conversation_id in self._conversations.idle(now):
+            if self._calls.any_of(conversation_id):
+                continue
+            self._note(logging.INFO, "conversation %r is idle", conversation_id)
+            self._conversation_ended(conversation_id)
+
+    def _touch(self, conversation_id: str, now: float) -> None:
+        conversation = self._conversations.get(conversation_id)
+        if conversation is not None:
+            conversation.active_at = now
+
+    def _live(self) -> list[Conversation]:
+        return self._conversations.live()
+
+    # Requests and answers.
+
+    def _requested(self, request: msg.ToolCallRequest, now: float) -> None:
+        conversation_id = request.conversation_id or self._conversations.only_one()
+        if not self._conversations.concerns_us(conversation_id or ""):
+            self._note(logging.DEBUG, "not our call: %r", request.call_id)
+            return
+        key = Key(conversation_id or "", request.call_id)
+        admission = self._ledger.admit(key, _digest(request), now)
+        if admission is Admission.NEW:
+            self._admit(request, key, now)
+        elif admission is Admission.ANSWERED:
+            self._ledger.replay(key)
+        elif admission is Admission.REUSED:
+            self._error("call_id_reused", admission.value, _details(request, key))
+        elif admission is not Admission.RUNNING:
+            self._answer_unrecorded(request, key, admission.value)
+
+    def _admit(self, request: msg.ToolCallRequest, key: Key, now: float) -> None:
+        refusal = self._refusal(request, key)
+        if refusal is None:
+            self._take_on(request, key, now)
+        else:
+            self._refuse(request, key, refusal)
+
+    def _refusal(self, request: msg.ToolCallRequest, key: Key) -> Failure | None:
+        """Why the call cannot even be considered, or None."""
+        if not key.conversation_id:
+            return Failure(
+                "tool_execution_error",
+                "conversation_id is missing, and not exactly one conversation is live",
+            )
+        if self.state is ConnectionState.DRAINING:
+            return Failure("tool_execution_error", STOPPING)
+        if request.tool_name not in self._tools.offers:
+            offered = ", ".join(sorted(self._tools.offers)) or "none"
+            return Failure(
+                "tool_not_found",
+                f"there is no tool {(request.tool_name or '')[:100]!r}; "
+                f"the tools are: {offered}",
+            )
+        if request.arguments is None:
+            return Failure("invalid_parameters", "the arguments must be an object")
+        return None
+
+    def _take_on(self, request: msg.ToolCallRequest, key: Key, now: float) -> None:
+        assert request.tool_name is not None and request.arguments is not None
+        if self._conversations.get(key.conversation_id) is None:
+            self._conversation_started(key.conversation_id, now)
+        self._touch(key.conversation_id, now)
+        conversation = self._conversations.get(key.conversation_id)
+        held = conversation is not None and not conversation.open
+        offer = self._tools.offers[request.tool_name]
+        busy = self._calls.refusal(offer.blocking, held)
+        if busy is not None:
+            self._refuse(request, key, Failure("tool_execution_error", busy))
+            return
+        seconds = self._seconds_for(request, offer.timeout)
+        call = msg.ToolCall(
+            call_id=request.call_id,
+            tool_name=request.tool_name,
+            arguments=request.arguments,
+            conversation_id=key.conversation_id,
+            timeout_seconds=seconds,
+            deadline=now + seconds,
+            clock=self._options.clock,
+        )
+        self._calls.admit(key, call, offer.blocking, held)
+
+    def _seconds_for(
+        self, request: msg.ToolCallRequest, tool_timeout: float | None
+    ) -> float:
+        asked = request.timeout_seconds
+        if asked is None:
+            return tool_timeout or self._options.tool_timeout
+        return min(asked, tool_timeout or asked)
+
+    def _succeed(self, call: msg.ToolCall, result: str) -> bool:
+        body = msg.encode_result(call, result)
+        size = (len(body) if body.isascii() else len(body.encode())) + ENVELOPE_BYTES
+        limit = self._options.max_message_bytes
+        if size > limit:
+            text = f"the result is too large: about {size} of {limit} bytes"
+            return self._fail(call, "tool_result_invalid", text)
+        return self._ledger.answer(_key(call), msg.RESPONSE, body)
+
+    def _fail(self, call: msg.ToolCall, error_type: str, text: str) -> bool:
+        return self._record_error(call, _key(call), Failure(error_type, text))
+
+    def _refuse(self, request: msg.ToolCallRequest, key: Key, refusal: Failure) -> None:
+        self._record_error(request, key, refusal)
+
+    def _record_error(
+        self, request: msg.ToolCallRequest | msg.ToolCall, key: Key, failure: Failure
+    ) -> bool:
+        body = self._error_body(request, key, failure)
+        accepted = self._ledger.answer(key, msg.ERROR, body)
+        if accepted:
+            self._error(*failure, _details(request, key))
+        return accepted
+
+    def _answer_unrecorded(
+        self, request: msg.ToolCallRequest, key: Key, text: str
+    ) -> None:
+        """Answer what the ledger has no room for, or only a tombstone of."""
+        failure = Failure("tool_execution_error", text)
+        if self.joined:
+            body = self._error_body(request, key, failure)
+            self._channel.push(msg.ERROR, body)
+        self._error(*failure, _details(request, key))
+
+    def _error_body(
+        self, request: msg.ToolCallRequest | msg.ToolCall, key: Key, failure: Failure
+    ) -> str:
+        return msg.encode_error(
+            request,
+            key.conversation_id or None,
+            failure.error_type,
+            failure.message,
+            self._options.timestamp(),
+        )
+
+    def _give_up(self, call: msg.ToolCall, error_type: str, text: str) -> None:
+        self._cancel(call)
+        self._fail(call, error_type, text)
+        self._close_if_over(call.conversation_id)
+
+    def _cancel(self, call: msg.ToolCall) -> None:
+        call.cancellation.requested = True
+        self._events.append(Cancel(call))
+
+    # The wire.
+
+    def _joined(self, now: float) -> None:
+        self.joined_at = now
+        self._ever_joined = True
+        if self.state is not ConnectionState.DRAINING:
+            self._move(ConnectionState.CONNECTED)
+        for conversation in self._live():
+            self._register(conversation, now)
+        self._send_queued(now)
+        if self._ledger.undelivered and not self._channel.heartbeat_pending:
+            self._channel.heartbeat(now)
+
+    def _register(self, conversation: Conversation, now: float) -> None:
+        if not self.joined:
+            return
+        body = msg.encode_registration(
+            conversation.conversation_id, self._tools.registration
+        )
+        conversation.registration = self._channel.push(msg.REGISTER, body)
+        if not self._channel.heartbeat_pending:
+            self._channel.heartbeat(now)
+
+    def _send_queued(self, now: float) -> None:
+        if not self.joined:
+            return
+        for record in self._ledger.queued():
+            ref = self._channel.push(record.event, record.body)
+            self._ledger.sent(record, ref, now)
+
+    def _read_up_to(self, ref: int, now: float) -> None:
+        self._ledger.read_up_to(ref, now)
+        self._conversations.read_up_to(ref)
+        unread = not self._conversations.all_registered
+        if unread and self.joined and not self._channel.heartbeat_pending:
+            self._channel.heartbeat(now)
+
+    def _replied(self, ref: int, ok: bool, response: Any) -> None:
+        record = self._ledger.replied(ref)
+        if record is not None:
+            if not ok:
+                reason = "the platform rejected the answer"
+                details = {**record.key._asdict(), "response": response}
+                self._error("delivery_rejected", reason, details)
+            return
+        conversation = self._conversations.replied(ref, ok)
+        if conversation is not None and not ok:
+            self._error(
+                "registration_rejected",
+                "the platform rejected the tools",
+                {
+                    "conversation_id": conversation.conversation_id,
+                    "response": response,
+                },
+            )
+
+    def _unread_due(self) -> float:
+        since = self._ledger.unread_since
+        if since is None or not self.joined or self._channel.heartbeat_pending:
+            return NEVER
+        return since + UNREAD_DEADLINE
+
+    # The end.
+
+    @property
+    def _owes(self) -> bool:
+        return bool(self._calls.active or self._ledger.undelivered)
+
+    def _settle(self, now: float) -> None:
+        """After every fact: send what is queued, and get on with draining."""
+        self._send_queued(now)
+        if self.state is not ConnectionState.DRAINING:
+            return
+        if now >= self._tools_until:
+            for call in self._calls.give_up_running():
+                self._unanswered += 1
+                self._give_up(call, "tool_cancelled", GIVEN_UP)
+            self._send_queued(now)
+        if not self.joined:
+            return
+        if not self._owes:
+            self._channel.leave(now)
+        elif self._ledger.undelivered and not self._channel.heartbeat_pending:
+            self._channel.heartbeat(now)
+
+    def _move(self, state: ConnectionState) -> None:
+        assert state in TRANSITIONS[self.state], (self.state, state)
+        self._note(logging.INFO, "%s -> %s", self.state, state)
+        self.state = state
+        self._notify("on_connection_state", state)
+
+    def _notify(self, callback: str, *arguments: Any) -> None:
+        self._events.append(Notify(callback, arguments))
+
+    def _error(self, error_type: str, text: str, details: dict[str, Any]) -> None:
+        self._notify("on_error", error_type, text, details)
+
+    def _note(self, level: int, text: str, *arguments: object) -> None:
+        self._events.append(Note(level, text, arguments))
+
+
+def _key(call: msg.ToolCall) -> Key:
+    return Key(call.conversation_id, call.call_id)
+
+
+def _digest(request: msg.ToolCallRequest) -> bytes:
+    """What tells two requests under one id apart: the tool and its arguments."""
+    try:
+        text = json.dumps([request.tool_name, request.arguments], sort_keys=True)
+    except RecursionError:
+        text = f"{request.tool_name}: too deep"
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _details(request: msg.ToolCallRequest | msg.ToolCall, key: Key) -> dict[str, Any]:
+    return {
+        "call_id": request.call_id,
+        "tool_name": request.tool_name,
+        "conversation_id": key.conversation_id or None,
+    }
+
+
+def _timeout_text(call: msg.ToolCall) -> str:
+    return f"{call.tool_name} did not return within {call.timeout_seconds:g} seconds"
