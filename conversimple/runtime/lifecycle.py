@@ -1,0 +1,85 @@
+"""The future of `start` and `stop`: for threads and for asyncio alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Future
+from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
+
+
+class LifecycleFuture(Future[T], Coroutine[Any, Any, T]):
+    """The outcome of `start` or `stop`.
+
+    Wait for it with `result(timeout)` from any thread, or with ``await`` from any
+    event loop; it can be gathered, given to ``wait_for`` and to ``create_task``. It
+    cannot be cancelled: cancelling an await only ends the waiting.
+
+    Args:
+        may_wait: called before each wait; raises when the waiting would never end,
+            because the caller is what is waited for.
+    """
+
+    def __init__(self, may_wait: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self._may_wait = may_wait
+        # One await for each task that was made from this future.
+        self._awaits: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self.set_running_or_notify_cancel()
+
+    @classmethod
+    def resolved(cls, value: T) -> LifecycleFuture[T]:
+        """One that is done already."""
+        future = cls()
+        future.set_result(value)
+        return future
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the outcome.
+
+        Args:
+            timeout: seconds to wait at most; None waits for ever.
+
+        Raises:
+            concurrent.futures.TimeoutError: not done in time; it goes on.
+            AgentStateError: called inside the agent's own tool or callback.
+        """
+        if not self.done():
+            self._may_wait()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait as `result` does, and return the failure, or None."""
+        if not self.done():
+            self._may_wait()
+        return super().exception(timeout)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        import asyncio
+
+        if not self.done():
+            self._may_wait()
+        return cast("Generator[Any, Any, T]", asyncio.wrap_future(self).__await__())
+
+    # A coroutine, so that asyncio.run and asyncio.create_task take it.
+
+    def send(self, value: Any) -> Any:
+        """Drive the await; asyncio calls this."""
+        return self._current_await().send(value)
+
+    def throw(self, *exception: Any) -> Any:
+        """Drive the await; asyncio calls this."""
+        return self._current_await().throw(*exception)
+
+    def close(self) -> None:
+        """Stop driving the await; asyncio calls this."""
+
+    def _current_await(self) -> Any:
+        import asyncio
+
+        task = asyncio.current_task()
+        if task not in self._awaits:
+            self._awaits[task] = self.__await__()
+        return self._awaits[task]

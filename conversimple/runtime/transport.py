@@ -1,0 +1,251 @@
+"""One WebSocket: open, send, receive, close. The only user of websocket-client.
+
+Its low-level class is used, for its framing alone: waiting, locking, deadlines and
+the order of what is written are ours (see `sockets.GuardedSocket`). Every failure
+leaves here as a `ConnectionFailed`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import websocket
+from websocket import ABNF
+
+from ..errors import (
+    ConnectionLost,
+    HandshakeRefused,
+    PlatformUnreachable,
+)
+from ..settings import Settings
+from .dial import Patience, describe, dial
+from .sockets import GuardedSocket, Interrupted
+
+MAX_INCOMING_BYTES = 16_000_000
+MAX_HANDSHAKE_BYTES = 64_000
+CLOSE_TIMEOUT = 1.0
+NORMAL = 1000
+NO_CODE = 1005
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.\d (\d{3})")
+
+
+class Transport:
+    """An open WebSocket.
+
+    One thread calls `receive` and `close`; any thread, one at a time, calls `send`
+    and `resume`. `abort` may be called from any thread.
+    """
+
+    def __init__(
+        self, ws: websocket.WebSocket, sock: GuardedSocket, clock: Callable[[], float]
+    ) -> None:
+        # websocket-client leaves these methods untyped.
+        self._ws = cast(Any, ws)
+        self._sock = sock
+        self._clock = clock
+        self._fragments: list[bytes] = []
+        self._binary = False
+        self._pongs: list[bytes] = []
+        self._sock.budget = MAX_INCOMING_BYTES
+
+    @property
+    def heard(self) -> float:
+        """When the last byte came."""
+        return self._sock.heard
+
+    @property
+    def progress(self) -> float:
+        """When the last byte was taken for sending."""
+        return self._sock.progress
+
+    def send(self, texts: Iterable[str]) -> bool:
+        """Write some messages without waiting.
+
+        Returns:
+            True when all is written; False when `resume` has to write the rest
+            once the socket is writable, before anything else may be sent.
+
+        Raises:
+            ConnectionLost: nothing can be sent any more.
+        """
+        pongs, self._pongs = self._pongs, []
+        frames = [_frame(text.encode(), ABNF.OPCODE_TEXT) for text in texts]
+        frames += [_frame(data, ABNF.OPCODE_PONG) for data in pongs]
+        if frames:
+            self._sock.put(frames[0] if len(frames) == 1 else b"".join(frames))
+        return self.resume()
+
+    def resume(self) -> bool:
+        """Go on with what `send` could not write; returns as `send` does."""
+        try:
+            return self._sock.write_some()
+        except OSError as error:
+            raise ConnectionLost(f"sending failed: {describe(error)}") from error
+
+    def receive(self, deadline: float, wants_write: bool = False) -> bytes | None:
+        """Wait for the next message.
+
+        Args:
+            deadline: when to stop waiting, on the clock.
+            wants_write: also return when `resume` can go on.
+
+        Returns:
+            A text message, or None: the deadline passed, somebody woke this
+            thread, the socket is writable, or what came was no text message.
+
+        Raises:
+            ConnectionLost: the connection ended, with its close code.
+        """
+        self._sock.deadline = deadline
+        self._sock.wants_write = wants_write
+        try:
+            frame = self._ws.recv_frame()
+        except websocket.WebSocketTimeoutException:
+            return None
+        except (websocket.WebSocketException, OSError, ValueError) as error:
+            raise ConnectionLost(f"the connection broke: {_safe(error)}") from error
+        return self._whole_message(frame)
+
+    @property
+    def has_pongs(self) -> bool:
+        """Whether a PING waits for its PONG, which the next `send` takes along."""
+        return bool(self._pongs)
+
+    def close(self, code: int | None = None) -> None:
+        """Close the socket; with a code, take leave of the peer first."""
+        if code is not None:
+            self._say_goodbye(code)
+        self._sock.shutdown()
+        self._sock.close()
+
+    def _say_goodbye(self, code: int) -> None:
+        self._sock.deadline = self._clock() + CLOSE_TIMEOUT
+        self._sock.wants_write = False
+        try:
+            self._sock.send(_frame(code.to_bytes(2, "big"), ABNF.OPCODE_CLOSE))
+            while self._ws.recv_frame().opcode != ABNF.OPCODE_CLOSE:
+                pass
+        except (websocket.WebSocketException, OSError, ValueError):
+            pass
+
+    def _whole_message(self, frame: ABNF) -> bytes | None:
+        data = cast(bytes, frame.data)
+        if frame.opcode == ABNF.OPCODE_CLOSE:
+            raise _closed_by_peer(data)
+        if frame.opcode == ABNF.OPCODE_PING:
+            self._pongs.append(data)
+            return None
+        if frame.opcode == ABNF.OPCODE_PONG:
+            return None
+        if frame.opcode != ABNF.OPCODE_CONT:
+            self._fragments = []
+            self._binary = frame.opcode == ABNF.OPCODE_BINARY
+        self._fragments.append(data)
+        if not frame.fin:
+            return None
+        self._sock.budget = MAX_INCOMING_BYTES
+        message, self._fragments = b"".join(self._fragments), []
+        return None if self._binary else message
+
+
+def open_transport(settings: Settings, patience: Patience) -> Transport:
+    """Dial the platform and shake hands.
+
+    Raises:
+        ConnectionFailed: in one of its forms.
+        Interrupted: the waker was used.
+    """
+    url = settings.dial_url
+    raw = dial(urlsplit(url), patience, settings.ssl_context)
+    sock = GuardedSocket(raw, patience.waker, patience.clock)
+    sock.deadline = patience.deadline
+    sock.budget = MAX_HANDSHAKE_BYTES
+    ws = websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
+    failure = _shake_hands(ws, url, sock)
+    if failure is not None:
+        sock.shutdown()
+        sock.close()
+        raise failure
+    return Transport(ws, sock, patience.clock)
+
+
+def _shake_hands(ws: Any, url: str, sock: GuardedSocket) -> Exception | None:
+    # The failure is returned, not raised in here: chained to the library's own
+    # exception it would carry the response's headers and body along.
+    try:
+        ws.connect(url, socket=sock, suppress_origin=True, redirect_limit=0)
+    except websocket.WebSocketBadStatusException as error:
+        return _refusal(error.status_code, error.resp_headers or {})
+    except (websocket.WebSocketException, OSError, ValueError) as error:
+        if sock.interrupted:
+            return Interrupted("woken")
+        status = _status_of(sock.head)
+        if status not in (None, HTTPStatus.SWITCHING_PROTOCOLS):
+            return _refusal(status, {})
+        return PlatformUnreachable(f"the handshake failed: {_safe(error)}")
+    if ws.status != HTTPStatus.SWITCHING_PROTOCOLS:
+        return _refusal(ws.status or 0, {})
+    return None
+
+
+def _refusal(status: int, headers: Mapping[str, str]) -> HandshakeRefused:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "unknown status"
+    cure = _CURES.get(status, "")
+    return HandshakeRefused(
+        f"the platform answered {status} ({phrase}){cure}",
+        status,
+        _seconds(headers.get("retry-after")),
+    )
+
+
+_KEY_CURE = ": check the API key and the customer id"
+_URL_CURE = ": check platform_url"
+_CURES = {
+    400: _KEY_CURE,
+    401: _KEY_CURE,
+    402: ": the account is suspended",
+    403: _KEY_CURE,
+    404: _URL_CURE,
+    410: _URL_CURE,
+    414: ": the address is too long; check the API key and the customer id",
+    301: ": redirects are not followed, since the key would travel with them"
+    + _URL_CURE,
+}
+_CURES |= dict.fromkeys((302, 303, 307, 308), _CURES[301])
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The delay form of Retry-After; the date form is not honoured."""
+    return float(retry_after) if retry_after and retry_after.isdigit() else None
+
+
+def _status_of(head: bytes) -> int | None:
+    # A refusal whose body is cut short, or never ends, is a refusal all the same.
+    match = _STATUS_LINE.match(head)
+    return int(match[1]) if match else None
+
+
+def _closed_by_peer(data: bytes) -> ConnectionLost:
+    code = int.from_bytes(data[:2], "big") if len(data) >= 2 else NO_CODE
+    return ConnectionLost(f"the platform closed the connection ({code})", code)
+
+
+def _frame(data: bytes, opcode: int) -> bytes:
+    return bytes(ABNF.create_frame(data, opcode).format())
+
+
+def _safe(error: BaseException) -> str:
+    """A text without what came from the peer."""
+    if isinstance(error, websocket.WebSocketTimeoutException):
+        return "no answer in time"
+    if isinstance(error, websocket.WebSocketConnectionClosedException):
+        return "the peer closed the connection"
+    return describe(error) if isinstance(error, OSError) else type(error).__name__
