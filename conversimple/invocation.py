@@ -1,0 +1,141 @@
+"""A tool call from its arguments to its outcome: check, convert, run, encode."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from .core.events import Failure, Outcome, Success
+from .core.jsonvalues import ResultInvalid, encode_result
+from .core.messages import ToolCall, calling
+from .core.violations import InvalidArguments
+from .errors import ToolError
+from .tools import Tool, build_validator, load_arguments
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+logger = logging.getLogger(__name__)
+
+# A validator is costly to make, and the tools of a class are the same for all agents.
+_validators: WeakKeyDictionary[Tool, Validator] = WeakKeyDictionary()
+
+ToolContext = Callable[[ToolCall], AbstractContextManager[Any]]
+
+
+class Invoked(NamedTuple):
+    """How an invocation ended: the outcome for the platform, the value for us."""
+
+    outcome: Outcome
+    value: Any = None
+
+
+class Toolbox:
+    """The tools of one agent, bound to it and ready to be called.
+
+    Args:
+        owner: the agent whose methods the tools are.
+        tools: the tools by name.
+        tool_context: what surrounds each tool, or None.
+        full_detail: show the platform the text of unexpected exceptions.
+
+    Raises:
+        ToolDefinitionError: a tool's schema cannot be used for validation.
+    """
+
+    def __init__(
+        self,
+        owner: object,
+        tools: Mapping[str, Tool],
+        tool_context: ToolContext | None = None,
+        full_detail: bool = False,
+    ) -> None:
+        self._tools = tools
+        self._functions = {name: _bound(owner, tool) for name, tool in tools.items()}
+        self._tool_context = tool_context
+        self._full_detail = full_detail
+        for tool in tools.values():
+            validator_of(tool)
+
+    def __getitem__(self, name: str) -> Tool:
+        return self._tools[name]
+
+    def invoke(self, call: ToolCall, before: Callable[[ToolCall], None]) -> Invoked:
+        """Run a synchronous tool on this thread.
+
+        Args:
+            call: the call.
+            before: is told of the call once its arguments are known to be valid.
+        """
+        with calling(call):
+            try:
+                run = self._prepared(call)
+                before(call)
+                with self._around(call):
+                    value = run()
+                return Invoked(Success(encode_result(value)), value)
+            except BaseException as error:
+                return Invoked(self._failure(call, error))
+
+    async def invoke_async(
+        self, call: ToolCall, before: Callable[[ToolCall], Awaitable[None]]
+    ) -> Invoked:
+        """Run an asynchronous tool on this event loop; as `invoke`."""
+        with calling(call):
+            try:
+                run = self._prepared(call)
+                await before(call)
+                with self._around(call):
+                    value = await run()
+                return Invoked(Success(encode_result(value)), value)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                return Invoked(self._failure(call, error))
+
+    def _prepared(self, call: ToolCall) -> Callable[[], Any]:
+        tool = self._tools[call.tool_name]
+        arguments = load_arguments(tool, validator_of(tool), call.arguments)
+        return partial(self._functions[call.tool_name], **arguments)
+
+    def _around(self, call: ToolCall) -> AbstractContextManager[Any]:
+        return self._tool_context(call) if self._tool_context else nullcontext()
+
+    def _failure(self, call: ToolCall, error: BaseException) -> Failure:
+        if isinstance(error, InvalidArguments):
+            return Failure("invalid_parameters", str(error))
+        if isinstance(error, ResultInvalid):
+            return Failure("tool_result_invalid", str(error))
+        if isinstance(error, ToolError):
+            return Failure("tool_execution_error", str(error))
+        kind = type(error).__name__
+        logger.error(
+            "tool %s failed with %s, call %r",
+            call.tool_name,
+            kind,
+            call.call_id,
+            exc_info=error,
+        )
+        text = f"{call.tool_name} failed with {kind}; reference {call.call_id}"
+        if self._full_detail:
+            text += f": {error}"
+        return Failure("tool_execution_error", text)
+
+
+def validator_of(tool: Tool) -> Validator:
+    """The validator of a tool's arguments, made when it is first needed."""
+    if tool not in _validators:
+        _validators[tool] = build_validator(tool)
+    return _validators[tool]
+
+
+def _bound(owner: object, tool: Tool) -> Callable[..., Any]:
+    if tool.attribute is None:
+        return tool.function
+    bound: Callable[..., Any] = getattr(owner, tool.attribute)
+    return bound
