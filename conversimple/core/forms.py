@@ -356,8 +356,7 @@ _SlotsOf = Callable[[Any, dict[str, Any]], dict[str, Slot]]
 
 def _instance(kind: Any, slots_of: _SlotsOf, scope: Scope) -> Form:
     form = _class_record(kind, slots_of, scope)
-    expected = describe(form.strict)
-    return replace(form, load=partial(reading.read_instance, kind, form.load, expected))
+    return replace(form, load=partial(reading.read_instance, kind, form.load))
 
 
 def _class_record(kind: Any, slots_of: _SlotsOf, scope: Scope) -> Form:
@@ -419,9 +418,8 @@ def _is_required(hint: Any, presumed: bool) -> bool:
 def _model(kind: Any) -> Form:
     try:
         schema = inlined(kind.model_json_schema())
-        strict = strict_form(schema)
-        load = partial(reading.read_model, kind, describe(strict))
-        return Form(wire_form(schema), strict, load)
+        load = partial(reading.read_model, kind)
+        return Form(wire_form(schema), strict_form(schema), load)
     except SelfReference as error:
         raise _self_reference(str(error)) from None
     except Exception as error:  # the library raises, or gives what is no schema

@@ -8,12 +8,13 @@ are plain functions under ``functools.partial``, so that forms can be pickled.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
 from .jsonvalues import Segment
 from .scalars import UNREADABLE, read_text
-from .violations import InvalidArguments, Violation, misfit, missing, unknown
+from .violations import InvalidArguments, Violation, misfit, missing, rejected, unknown
 
 Read = Callable[[Any], Any]
 
@@ -52,12 +53,19 @@ def read_nullable(read: Read, value: Any) -> Any:
 
 
 def read_first(reads: Sequence[Read], expected: str, value: Any) -> Any:
-    """Read with the first member of a union that fits."""
+    """Read with the first member of a union that fits.
+
+    If just one member has the right outside, what is wrong inside it is told.
+    """
+    close: list[InvalidArguments] = []
     for read in reads:
         try:
             return read(value)
-        except InvalidArguments:
-            continue
+        except InvalidArguments as error:
+            if all(violation.path for violation in error.violations):
+                close.append(error)
+    if len(close) == 1:
+        raise close[0]
     raise InvalidArguments([misfit(value, expected)])
 
 
@@ -128,25 +136,21 @@ def read_record(
     return result
 
 
-def read_instance(
-    kind: Callable[..., Any], record: Read, expected: str, value: Any
-) -> Any:
+def read_instance(kind: Callable[..., Any], record: Read, value: Any) -> Any:
     """Read a record and make an instance with its names as keywords."""
     values = record(value)
     try:
         return kind(**values)
     except Exception as error:  # the class's own checks run here
-        raise InvalidArguments([_rejected(value, expected, error)]) from error
+        raise InvalidArguments([_rejected(value, error)]) from error
 
 
-def read_model(kind: Any, expected: str, value: Any) -> Any:
+def read_model(kind: Any, value: Any) -> Any:
     """Read with a model's own ``model_validate``."""
     try:
         return kind.model_validate(value)
     except Exception as error:  # whatever the library raises, and the model's checks
-        violations = _model_violations(error)
-        if not violations:
-            violations = [_rejected(value, expected, error)]
+        violations = _model_violations(error) or [_rejected(value, error)]
         raise InvalidArguments(violations) from error
 
 
@@ -167,17 +171,17 @@ def _under(segment: Segment, error: InvalidArguments) -> list[Violation]:
     return [violation.under(segment) for violation in error.violations]
 
 
-def _rejected(value: Any, expected: str, error: Exception) -> Violation:
+def _rejected(value: Any, error: Exception) -> Violation:
     # A ValueError is how classes refuse what they are given: its text is for whoever
     # sent the values. Other exceptions are mistakes, and their text can hold secrets.
-    reason = str(error) if isinstance(error, ValueError) else type(error).__name__
-    return misfit(value, f"{expected} that is accepted ({reason[:200]})")
+    reason = str(error) if isinstance(error, ValueError) else ""
+    return rejected(value, reason or type(error).__name__)
 
 
 def _model_violations(error: Any) -> list[Violation]:
     if not hasattr(error, "errors"):
         return []
     return [
-        Violation(tuple(found["loc"]), misfit(found["input"], found["msg"]).message)
+        replace(rejected(found["input"], found["msg"]), path=tuple(found["loc"]))
         for found in error.errors()
     ]

@@ -9,6 +9,7 @@ from typing import Any
 from .jsonvalues import Path, Segment, path_text, shortened
 
 MAX_TOLD = 50
+MAX_REASON = 200
 
 _EXAMPLES = {
     "date": 'a date such as "2026-01-31"',
@@ -86,6 +87,11 @@ def misfit(value: Any, expected: str) -> Violation:
     return Violation((), f"got {_shown(value)}, expected {expected}")
 
 
+def rejected(value: Any, reason: str) -> Violation:
+    """Say that a class does not accept a value, in the class's own words."""
+    return Violation((), f"got {_shown(value)}, refused: {reason[:MAX_REASON]}")
+
+
 def missing(name: str, expected: str) -> Violation:
     """Say that a required value did not come."""
     return Violation((name,), f"missing, expected {expected}")
@@ -97,8 +103,10 @@ def unknown(name: str, allowed: Iterable[str]) -> Violation:
     return Violation((name,), f"unknown, the allowed names are: {names}")
 
 
-def describe(schema: Mapping[str, Any]) -> str:
+def describe(schema: Mapping[str, Any] | bool) -> str:
     """Say in words what a JSON Schema asks for."""
+    if isinstance(schema, bool):
+        return "any value" if schema else "nothing"
     if "enum" in schema:
         return "one of " + _listed(schema["enum"])
     if "const" in schema:
@@ -167,7 +175,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return f"an array of length {len(value)}"
     if isinstance(value, dict):
-        return f"an object with {len(value)} keys"
+        return f"an object of size {len(value)}"
     if value is None or isinstance(value, bool):
         return shortened(value)
     kind = "string" if isinstance(value, str) else "number"

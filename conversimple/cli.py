@@ -1,0 +1,207 @@
+"""The ``conversimple`` command: what can be typed; `conversimple.commands` does it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import RawDescriptionHelpFormatter as AsWritten
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import NamedTuple
+
+from . import __version__
+
+INTERRUPTED = 130
+
+EXIT_CODES = "exit codes: 0 all is well, 1 it failed, 2 it cannot be done as typed"
+
+DEMO = """\
+Start a local platform and a weather agent, hold a short conversation between them over
+a WebSocket, and show what happens: calls, a refused call, a cut connection. It takes a
+few seconds and needs neither an account nor a network.
+"""
+RUN = """\
+Run an agent against the configured platform until SIGINT or SIGTERM. The first signal
+lets running calls finish and be answered, the second stops at once. The log goes to
+standard error; CONVERSIMPLE_LOG_LEVEL sets the level of the SDK's part of it.
+"""
+PLATFORM = """\
+Serve agents on 127.0.0.1 and print one line for each event, until Ctrl-C or SIGTERM.
+Any API key is let in. When an agent joins, a conversation is started for its customer,
+so that the agent's callbacks run and its tools are registered and shown.
+"""
+TOOLS = """\
+Show the tools of an agent class as the platform is told of them. Nothing is dialled,
+no agent is made, and no API key is needed.
+"""
+CALL = """\
+Call one tool here, without a platform, and print its result as JSON. The arguments are
+checked as those of a real call, and no API key is needed. NAME=VALUE is text where the
+tool takes text, and is read as JSON where it does not; NAME:=JSON is always JSON.
+"""
+CHECK = """\
+Go from the settings to the platform's welcome, step by step: settings, DNS, TCP, TLS,
+handshake, join. It ends at the first step that fails, and says what to do about it. The
+API key is never shown.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: what was typed after ``conversimple``; None takes it from the process.
+
+    Returns:
+        The exit code: 0 all is well, 1 it failed, 2 it cannot be done as typed.
+
+    Raises:
+        SystemExit: 2 when what was typed cannot be read, 0 for help and version.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return _carry_out(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence_output()
+        return 1
+
+
+def _carry_out(arguments: Namespace) -> int:
+    # Only what is asked for is imported: the help must be there at once.
+    from .commands.failure import report
+    from .commands.logs import configure_logging
+
+    try:
+        if arguments.verbose:
+            configure_logging()
+        command = import_module(f".commands.{arguments.command}", __package__)
+        code: int = command.main(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return report(error, arguments.verbose)
+    return code
+
+
+def _silence_output() -> None:
+    # The interpreter flushes once more at its end, and would complain.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="conversimple",
+        description="Run, try and check agents of the Conversimple platform.",
+        epilog=EXIT_CODES,
+    )
+    version = f"%(prog)s {__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        options = commands.add_parser(
+            name,
+            help=command.summary,
+            description=command.text,
+            epilog=EXIT_CODES,
+            formatter_class=AsWritten,
+        )
+        command.add_options(options)
+        options.add_argument(
+            "-v",
+            "--verbose",
+            action="store_true",
+            help="show the log, and the traceback of a failure",
+        )
+    return parser
+
+
+def _add_nothing(options: ArgumentParser) -> None:
+    """The command takes no options of its own."""
+
+
+def _add_target(options: ArgumentParser) -> None:
+    options.add_argument(
+        "target",
+        metavar="FILE_OR_MODULE[:Class]",
+        help="a Python file or a module, and its agent class if it has several",
+    )
+
+
+def _add_settings(options: ArgumentParser) -> None:
+    options.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help="instead of CONVERSIMPLE_API_KEY; others on this machine can see it here",
+    )
+    options.add_argument(
+        "--customer-id", metavar="ID", help="instead of CONVERSIMPLE_CUSTOMER_ID"
+    )
+    options.add_argument(
+        "--platform-url", metavar="URL", help="instead of CONVERSIMPLE_PLATFORM_URL"
+    )
+
+
+def _add_run(options: ArgumentParser) -> None:
+    _add_target(options)
+    _add_settings(options)
+    options.add_argument(
+        "--conversation-id", metavar="ID", help="serve this conversation only"
+    )
+
+
+def _add_platform(options: ArgumentParser) -> None:
+    options.add_argument(
+        "--port",
+        type=_port,
+        default=4000,
+        help="where to listen; 0 means any free port (default: 4000)",
+    )
+
+
+def _add_tools(options: ArgumentParser) -> None:
+    _add_target(options)
+    options.add_argument(
+        "--json", action="store_true", help="print the JSON array that is sent"
+    )
+
+
+def _add_call(options: ArgumentParser) -> None:
+    _add_target(options)
+    options.add_argument("tool", help="the name of the tool")
+    options.add_argument(
+        "arguments", nargs="*", metavar="NAME=VALUE", help="the tool's arguments"
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 65535")
+    return int(text)
+
+
+class Command(NamedTuple):
+    """What can be typed after ``conversimple``; the module of its name does it."""
+
+    summary: str
+    text: str
+    add_options: Callable[[ArgumentParser], None]
+
+
+COMMANDS = {
+    "demo": Command("see the SDK at work", DEMO, _add_nothing),
+    "run": Command("run an agent", RUN, _add_run),
+    "platform": Command("serve agents on this machine", PLATFORM, _add_platform),
+    "tools": Command("show an agent's tools", TOOLS, _add_tools),
+    "call": Command("call one tool, without a platform", CALL, _add_call),
+    "check": Command("find out why an agent cannot connect", CHECK, _add_settings),
+}

@@ -1,0 +1,1 @@
+"""What the subcommands of ``conversimple`` do: one module for each, named as it is."""
