@@ -15,7 +15,7 @@ from . import frames
 from .frames import HEARTBEAT_TOPIC, Frame
 
 HEARTBEAT_DEADLINE = 10.0
-UNANSWERED_HEARTBEATS = 3
+REPLY_DEADLINE = 90.0
 LEAVE_DEADLINE = 1.0
 
 NEVER = float("inf")
@@ -136,8 +136,8 @@ class Channel:
         self._outbox: deque[Outgoing] = deque()
         self._phase_deadline = NEVER
         self._heartbeat_due = NEVER
-        self._verdict_due = NEVER
-        self._heartbeats: set[int] = set()
+        self._silence_due = NEVER
+        self._heartbeats: dict[int, float] = {}
 
     def open(self, now: float) -> None:
         """A socket is open: start the join on it."""
@@ -152,7 +152,7 @@ class Channel:
         if self.state is not ChannelState.CLOSED:
             self._move(ChannelState.CLOSED)
         self._outbox.clear()
-        self._phase_deadline = self._heartbeat_due = self._verdict_due = NEVER
+        self._phase_deadline = self._heartbeat_due = self._silence_due = NEVER
 
     def push(self, event: str, body: str) -> int:
         """Put a push into the outbox of a joined channel; returns its ref."""
@@ -162,9 +162,9 @@ class Channel:
     def heartbeat(self, now: float) -> None:
         """Put a heartbeat behind everything that is in the outbox."""
         ref = self._append(HEARTBEAT_TOPIC, "heartbeat", "{}")
-        self._heartbeats.add(ref)
+        self._heartbeats[ref] = now
         self._heartbeat_due = now + self._interval
-        self._verdict_due = now + HEARTBEAT_DEADLINE
+        self._silence_due = min(self._silence_due, now + HEARTBEAT_DEADLINE)
 
     def leave(self, now: float) -> None:
         """Take leave, behind everything that is in the outbox."""
@@ -195,14 +195,14 @@ class Channel:
         # A slow join blocks the server's whole socket, heartbeats included.
         if self.state is not ChannelState.JOINED:
             return None
-        if now >= self._verdict_due:
-            if heard <= self._verdict_due - HEARTBEAT_DEADLINE:
+        if now >= self._silence_due:
+            if heard <= self._silence_due - HEARTBEAT_DEADLINE:
                 return Lost("not a byte came after the heartbeat")
-            self._verdict_due = NEVER
+            self._silence_due = NEVER
+        # Bytes, but no reply: a peer that drips, or half a frame.
+        if now >= self._reply_due():
+            return Lost("the heartbeat was not answered")
         if now >= self._heartbeat_due:
-            # Bytes, but no reply: a peer that drips, or half a frame.
-            if len(self._heartbeats) >= UNANSWERED_HEARTBEATS:
-                return Lost("several heartbeats were not answered")
             self.heartbeat(now)
         return None
 
@@ -210,7 +210,7 @@ class Channel:
         """When `time_passed` has something to do."""
         if self.state is not ChannelState.JOINED:
             return self._phase_deadline
-        return min(self._heartbeat_due, self._verdict_due)
+        return min(self._heartbeat_due, self._silence_due, self._reply_due())
 
     def receive(self, frame: Frame, now: float) -> Occurrence:
         """Say what an incoming frame means."""
@@ -240,7 +240,8 @@ class Channel:
             return Left(handled=ok)
         if self.state not in (ChannelState.JOINED, ChannelState.LEAVING):
             return Ignored("a reply before the join")
-        if not ok and _reason(response) == "unmatched topic":
+        ours = self._join_ref <= ref < self._next_ref
+        if not ok and ours and _reason(response) == "unmatched topic":
             return Lost("the platform no longer knows the channel")
         return Replied(ref, ok, response)
 
@@ -262,10 +263,14 @@ class Channel:
         if frame.event != "phx_reply" or ref not in self._heartbeats:
             return Ignored("no heartbeat was waiting for this")
         self.heartbeat_answered_at = now
-        self._heartbeats = {later for later in self._heartbeats if later > ref}
+        for earlier in [key for key in self._heartbeats if key <= ref]:
+            del self._heartbeats[earlier]
         if not self._heartbeats:
-            self._verdict_due = NEVER
+            self._silence_due = NEVER
         return ReadUpTo(ref)
+
+    def _reply_due(self) -> float:
+        return next(iter(self._heartbeats.values()), NEVER) + REPLY_DEADLINE
 
     def _append(self, topic: str, event: str, body: str) -> int:
         ref = self._next_ref

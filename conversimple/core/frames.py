@@ -43,7 +43,7 @@ def decode(text: str | bytes) -> Frame:
         FrameError: the text is not JSON, or has not the shape of a frame.
     """
     try:
-        data = _decode_json(text)
+        data = decode_json(text)
     except (ValueError, RecursionError) as error:
         raise FrameError(f"not JSON: {type(error).__name__}") from None
     if isinstance(data, list):
@@ -75,6 +75,16 @@ def encode(
     return f"[{join},{_text(ref)},{_text(topic)},{_text(event)},{body}]"
 
 
+def decode_json(text: str | bytes) -> Any:
+    """Read strict JSON: ``NaN`` and the like are refused.
+
+    Raises:
+        ValueError: it is not JSON, or not UTF-8.
+        RecursionError: it is nested too deep.
+    """
+    return _decoder.decode(text if isinstance(text, str) else text.decode())
+
+
 _text = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -83,10 +93,6 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def _decode_json(text: str | bytes) -> Any:
-    return _decoder.decode(text if isinstance(text, str) else text.decode())
 
 
 def _from_array(data: list[Any]) -> Frame:

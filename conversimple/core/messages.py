@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import AgentStateError
+from .frames import decode_json
 
 REGISTER = "register_conversation_tools"
 RESPONSE = "tool_call_response"
@@ -202,7 +203,7 @@ def _is_text(value: str) -> bool:
 def _object(value: Any) -> dict[str, Any] | None:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = decode_json(value)
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) else None
