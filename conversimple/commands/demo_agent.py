@@ -44,11 +44,11 @@ class WeatherAgent(ConversimpleAgent):
             "condition": CONDITIONS[seed % len(CONDITIONS)],
         }
 
-    @tool_async("Get the air quality, from 1 (good) to 6 (hazardous)")
+    @tool_async("Get the air quality, 1 to 6")
     async def get_air_quality(self, location: Location) -> int:
         return 1 + len(location) % 6
 
-    @tool("Get the weather of the next days")
+    @tool("Get the forecast")
     def get_forecast(self, location: Location, days: int = 3) -> list[str]:
         self.forecasting.set()
         if not self.may_answer.wait(PATIENCE):

@@ -33,7 +33,8 @@ class Output:
 
     def tools(self, tools: Sequence[Mapping[str, Any]]) -> None:
         """The tools as they were registered."""
-        table = Table("tool", "parameters", "description", box=None, padding=(0, 3))
+        columns = "tool", "parameters", "description"
+        table = Table(*columns, box=None, padding=(0, 0, 0, 3))
         for tool in tools:
             name = Text(tool["name"], "cyan")
             table.add_row(name, _parameters(tool["parameters"]), tool["description"])
@@ -62,8 +63,8 @@ class Output:
 
 def _parameters(schema: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{name}: {each.get('type', 'any')}"
-        + ("" if name in schema["required"] else " (optional)")
+        f"{name}: {each['type']}"
+        + (f" = {each['default']}" if "default" in each else "")
         for name, each in schema["properties"].items()
     )
 

@@ -265,8 +265,8 @@ class Channel:
         self.heartbeat_answered_at = now
         for earlier in [key for key in self._heartbeats if key <= ref]:
             del self._heartbeats[earlier]
-        if not self._heartbeats:
-            self._silence_due = NEVER
+        oldest = next(iter(self._heartbeats.values()), NEVER)
+        self._silence_due = oldest + HEARTBEAT_DEADLINE
         return ReadUpTo(ref)
 
     def _reply_due(self) -> float:
