@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from .core.events import Failure, Outcome, Success
-from .core.jsonvalues import ResultInvalid, encode_result
+from .core.schema.jsonvalues import ResultInvalid, encode_result
 from .core.messages import ToolCall, calling
-from .core.violations import InvalidArguments
+from .core.schema.violations import InvalidArguments
 from .errors import ToolError
 from .tools import Tool, build_validator, load_arguments
 

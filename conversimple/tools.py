@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .core.docstrings import summary
-from .core.hints import Undescribable
-from .core.schema import Parameters, parameters_of
-from .core.violations import InvalidArguments, Violation, explain, merged
+from .core.schema.docstrings import summary
+from .core.schema.hints import Undescribable
+from .core.schema.signatures import Parameters, parameters_of
+from .core.schema.violations import InvalidArguments, Violation, explain, merged
 from .errors import ToolDefinitionError
 
 if TYPE_CHECKING:

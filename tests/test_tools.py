@@ -16,7 +16,7 @@ from typing import Any, NewType, Optional
 import pytest
 
 from conversimple import tools
-from conversimple.core.violations import InvalidArguments
+from conversimple.core.schema.violations import InvalidArguments
 from conversimple.errors import ToolDefinitionError
 from conversimple.tools import (
     Tool,

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Optional
 import pytest
 from jsonschema import Draft202012Validator
 
-from conversimple.core.hints import Undescribable
-from conversimple.core.schema import parameters_of
-from conversimple.core.violations import InvalidArguments
+from conversimple.core.schema.hints import Undescribable
+from conversimple.core.schema.signatures import parameters_of
+from conversimple.core.schema.violations import InvalidArguments
 
 
 class Color(Enum):

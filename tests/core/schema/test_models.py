@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conversimple.core.models import (
+from conversimple.core.schema.models import (
     SelfReference,
     inlined,
     strict_form,

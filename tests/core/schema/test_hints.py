@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from conversimple.core.hints import Problem, Undescribable, class_hints, resolved
+from conversimple.core.schema.hints import Problem, Undescribable, class_hints, resolved
 
 
 class Color:

@@ -38,10 +38,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from conversimple.core.forms import Form, Scope, form_of, type_name
-from conversimple.core.hints import Undescribable
-from conversimple.core.jsonvalues import encode_result
-from conversimple.core.violations import InvalidArguments
+from conversimple.core.schema.forms import Form, Scope, form_of, type_name
+from conversimple.core.schema.hints import Undescribable
+from conversimple.core.schema.jsonvalues import encode_result
+from conversimple.core.schema.violations import InvalidArguments
 
 T = TypeVar("T")
 UserId = NewType("UserId", int)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from docstring_parser import ParseError
 
-from conversimple.core import docstrings
-from conversimple.core.docstrings import descriptions, summary
+from conversimple.core.schema import docstrings
+from conversimple.core.schema.docstrings import descriptions, summary
 
 GOOGLE = """Look up the weather
     of a city.

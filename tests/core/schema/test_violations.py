@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from conversimple.core.violations import (
+from conversimple.core.schema.violations import (
     MAX_TOLD,
     InvalidArguments,
     Violation,

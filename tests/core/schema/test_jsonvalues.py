@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from conversimple.core.jsonvalues import (
+from conversimple.core.schema.jsonvalues import (
     MAX_DEPTH,
     ResultInvalid,
     canonical,

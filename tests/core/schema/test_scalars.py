@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversimple.core import scalars
-from conversimple.core.scalars import UNREADABLE, write_duration, write_scalar
+from conversimple.core.schema import scalars
+from conversimple.core.schema.scalars import UNREADABLE, write_duration, write_scalar
 
 OSLO_WINTER = timezone(timedelta(hours=1))
 # datetime itself reads an offset of less than a second as none at all.

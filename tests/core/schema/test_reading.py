@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from conversimple.core import reading
-from conversimple.core.scalars import read_integer, read_text
-from conversimple.core.violations import InvalidArguments
+from conversimple.core.schema import reading
+from conversimple.core.schema.scalars import read_integer, read_text
+from conversimple.core.schema.violations import InvalidArguments
 
 INTEGER = partial(reading.read_scalar, read_integer, "an integer")
 TEXT = partial(reading.read_scalar, read_text, "a string")

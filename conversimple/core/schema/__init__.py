@@ -1,0 +1,1 @@
+"""Python signatures to JSON Schema, JSON to Python values, and back."""
