@@ -181,6 +181,24 @@ class ConversimpleAgent:
         """Stop, and wait until nothing of the agent runs any more."""
         _as_future(self.stop()).result()
 
+    async def __aenter__(self) -> Self:
+        """As `__enter__`, for asyncio."""
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """As `__exit__`, for asyncio."""
+        await self.stop()
+
     # How it is.
 
     @property

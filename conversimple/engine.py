@@ -34,10 +34,10 @@ from .core.events import (
     Toolset,
 )
 from .core.ledger import Ledger
-from .core.messages import ToolCall
+from .core.messages import ToolCall, calling
 from .core.session import Options, Session
 from .core.states import ConnectionState
-from .errors import AgentStateError, ConfigurationError
+from .errors import AgentStateError, ConfigurationError, ConnectionFailed
 from .invocation import Invoked, Toolbox
 from .runtime.connection import Connection
 from .runtime.lifecycle import LifecycleFuture
@@ -49,7 +49,7 @@ from .tools import Tool
 logger = logging.getLogger(__name__)
 
 CALLBACK_LIMIT = 30.0
-LAST_CALLBACKS = 1.0
+LAST_CALLBACKS = 0.5
 THREADS_END = 0.5
 
 JOINED = Notify("on_connection_state", (ConnectionState.CONNECTED,))
@@ -93,6 +93,7 @@ class Engine:
         self.stopped: LifecycleFuture[StopReport] = LifecycleFuture(
             self._refuse_to_wait_for_itself
         )
+        self._stop_by = 0.0
         self._settings = settings
         self._code = code
         self._workers = shared()
@@ -112,6 +113,7 @@ class Engine:
 
     def stop(self, timeout: float) -> None:
         """Begin to stop; `stopped` tells when that is done."""
+        self._stop_by = time.monotonic() + timeout
         self._connection.drain(timeout)
 
     @property
@@ -155,9 +157,10 @@ class Engine:
 
     def ended(self, failure: BaseException | None) -> None:
         """The connection's thread is about to end: let everything else end, too."""
-        self.failure = failure
+        self.failure = _without_frames(failure)
         self._strand.kick()
-        if not self._strand.join(LAST_CALLBACKS):
+        left = max(LAST_CALLBACKS, self._stop_by - time.monotonic())
+        if not self._strand.join(left):
             logger.warning("a callback is still running; not waiting for it")
         report = self._session.report()
         if not report.clean:
@@ -187,8 +190,10 @@ class Engine:
 
     def _run(self, call: ToolCall) -> None:
         invoked = self._code.toolbox.invoke(call, self._before)
-        if self._answered(call, invoked) and isinstance(invoked.outcome, Success):
-            self._hook("on_tool_completed", call.call_id, invoked.value)
+        if self._answered(call, invoked):
+            with calling(call):
+                self._hook("on_tool_completed", call.call_id, invoked.value)
+            self._over(call)
 
     def _before(self, call: ToolCall) -> None:
         self._hook("on_tool_called", call)
@@ -247,17 +252,31 @@ class Engine:
             invoked = Invoked(Failure("tool_cancelled", text))
         else:
             invoked = future.result()
-        if self._answered(call, invoked) and isinstance(invoked.outcome, Success):
-            if "on_tool_completed" in self._code.callbacks:
-                hook = self._hook_async(
-                    "on_tool_completed", call.call_id, invoked.value
-                )
-                self._workers.spawn(copy_context(), hook)
+        if self._answered(call, invoked):
+            self._workers.spawn(self._context.copy(), self._completed(call, invoked))
+
+    async def _completed(self, call: ToolCall, invoked: Invoked) -> None:
+        with calling(call):
+            await self._hook_async("on_tool_completed", call.call_id, invoked.value)
+        self._over(call)
 
     def _answered(self, call: ToolCall, invoked: Invoked) -> bool:
-        return self._connection.tell(
-            self._session.answered, call, invoked.outcome, time.monotonic()
+        """Tell the outcome; returns whether the completion is still to be told."""
+        completed = isinstance(invoked.outcome, Success)
+        hooked = completed and "on_tool_completed" in self._code.callbacks
+        accepted = self._connection.tell(
+            self._session.answered,
+            call,
+            invoked.outcome,
+            time.monotonic(),
+            not hooked,
         )
+        if hooked and not accepted:
+            self._over(call)
+        return hooked and accepted
+
+    def _over(self, call: ToolCall) -> None:
+        self._connection.tell(self._session.call_over, call, time.monotonic())
 
     def _cancel(self, call: ToolCall) -> None:
         task = self._tasks.get(_key(call))
@@ -309,6 +328,16 @@ class Engine:
                 "a tool or callback of the agent cannot wait for the agent to stop, "
                 "which waits for it; call stop() without waiting for the result"
             )
+
+
+def _without_frames(failure: BaseException | None) -> BaseException | None:
+    # The frames hold the address with the key, which some reporters show, and say
+    # nothing to whoever waits on another thread.
+    error = failure
+    while isinstance(failure, ConnectionFailed) and error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+    return failure
 
 
 def _key(call: ToolCall) -> tuple[str, str]:

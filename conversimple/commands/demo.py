@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
+from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ToolCallFailed
 from ..local import Call, Conversation, LocalPlatform, PlatformExtraMissing
-from .demo_agent import PATIENCE, WeatherAgent
+from .demo_agent import PATIENCE, Gate, WeatherAgent
 from .failure import CommandFailed
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Scene:
             self._conversation.end()
         finally:
             # A tool that still waits would hold up the agent's stop.
-            self._agent.may_answer.set()
+            self._agent.may_answer.put(True)
 
     def _registration(self) -> None:
         conversation_id = self._conversation.conversation_id
@@ -98,13 +99,13 @@ class Scene:
         platform, agent, output = self._platform, self._agent, self._output
         output.chapter("The connection is cut while a tool runs")
         call = self._ask("get_forecast", {"location": "Oslo", "days": 2})
-        _expect(agent.forecasting.wait(PATIENCE), "the forecast never began")
+        _expect_soon(agent.forecasting, "the forecast never began")
         _expect(platform.drop_connections() == 1, "there was not one connection to cut")
-        _expect(agent.cut.wait(PATIENCE), "the agent did not notice the cut")
+        _expect_soon(agent.cut, "the agent did not notice the cut")
         output.say("the connection is cut, and the tool still runs")
         self._conversation.wait_until_registered(PATIENCE)
         output.say("the agent is back, on a new connection, with its tools registered")
-        agent.may_answer.set()
+        agent.may_answer.put(True)
         self._receive(call, ["sunny", "cloudy"])
         _expect(self._connection_of_answer(call) == 2, "it came on the old connection")
 
@@ -152,3 +153,10 @@ def _output() -> Output:
 def _expect(condition: bool, otherwise: str) -> None:
     if not condition:
         raise DemoFailed(f"the demo failed: {otherwise}")
+
+
+def _expect_soon(gate: Gate, otherwise: str) -> None:
+    try:
+        gate.get(timeout=PATIENCE)
+    except Empty:
+        raise DemoFailed(f"the demo failed: {otherwise}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Event
+from queue import SimpleQueue
 from typing import Annotated, Any
 
 from ..agent import ConversimpleAgent
@@ -13,6 +13,7 @@ from ..tools import tool, tool_async
 PATIENCE = 10.0
 CONDITIONS = ("sunny", "cloudy", "rainy", "windy")
 
+Gate = SimpleQueue[bool]
 Location = Annotated[str, "a town"]
 
 
@@ -20,9 +21,9 @@ class WeatherAgent(ConversimpleAgent):
     """Makes up the weather, and its forecast when it is told to.
 
     Attributes:
-        forecasting: set while a forecast is made.
-        may_answer: the forecast waits for it.
-        cut: set when the connection is lost.
+        forecasting: gets something when a forecast begins.
+        may_answer: the forecast waits for something in it.
+        cut: gets something when the connection is lost.
         ran: the names of the tools that ran, in order.
     """
 
@@ -30,9 +31,9 @@ class WeatherAgent(ConversimpleAgent):
         super().__init__(
             "demo", "demo", platform_url, max_backoff=0.5, max_reconnect_attempts=5
         )
-        self.forecasting = Event()
-        self.may_answer = Event()
-        self.cut = Event()
+        self.forecasting: Gate = SimpleQueue()
+        self.may_answer: Gate = SimpleQueue()
+        self.cut: Gate = SimpleQueue()
         self.ran: list[str] = []
 
     @tool("Get the current weather")
@@ -50,9 +51,8 @@ class WeatherAgent(ConversimpleAgent):
 
     @tool("Get the forecast")
     def get_forecast(self, location: Location, days: int = 3) -> list[str]:
-        self.forecasting.set()
-        if not self.may_answer.wait(PATIENCE):
-            raise TimeoutError("nobody opened the gate")
+        self.forecasting.put(True)
+        self.may_answer.get(timeout=PATIENCE)
         seed = len(location)
         return [CONDITIONS[(seed + day) % len(CONDITIONS)] for day in range(days)]
 
@@ -61,4 +61,4 @@ class WeatherAgent(ConversimpleAgent):
 
     def on_connection_state(self, state: ConnectionState) -> None:
         if state is ConnectionState.RECONNECTING:
-            self.cut.set()
+            self.cut.put(True)

@@ -119,9 +119,7 @@ def _named(module: ModuleType, place: str, name: str) -> AgentClass:
     if isinstance(found, type) and issubclass(found, ConversimpleAgent):
         return found
     there = _names(_agent_classes(module)) or "none"
-    raise UsageMistake(
-        f"{place} has no agent class {name}; its agent classes: {there}"
-    )
+    raise UsageMistake(f"{place} has no agent class {name}; its agent classes: {there}")
 
 
 def _only(module: ModuleType, place: str) -> AgentClass:

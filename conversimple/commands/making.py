@@ -3,80 +3,63 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
+from types import new_class
+from typing import Any
 
 from ..agent import ConversimpleAgent
 from ..errors import ConversimpleError
-from ..settings import API_KEY, CUSTOMER_ID, PLATFORM_URL, resolve
+from ..settings import resolve
 from .failure import UsageMistake
 from .loading import AgentClass, blaming
 
-VARIABLES = {
-    "api_key": API_KEY,
-    "customer_id": CUSTOMER_ID,
-    "platform_url": PLATFORM_URL,
-}
-
-Given = Mapping[str, str | None]
+SETTINGS = ("api_key", "customer_id", "platform_url")
 
 
-def make_agent(cls: AgentClass, given: Given) -> ConversimpleAgent:
-    """Make an agent of a class with the settings that were typed.
+def make_agent(cls: AgentClass, given: Mapping[str, Any]) -> ConversimpleAgent:
+    """Make an agent with the settings that were typed.
 
-    A setting is passed to the constructor if it takes it by name. One that takes no
-    arguments finds it in the environment; see `in_environment`.
+    They are passed to the constructor if it takes them, and else reach the SDK
+    without it. What a constructor needs and nobody typed comes from the environment.
 
     Args:
         cls: the agent class.
-        given: the settings that were typed, by the names of the arguments.
+        given: the settings that were typed.
 
     Raises:
-        UsageMistake: the constructor needs something else.
+        UsageMistake: the constructor needs more than settings.
         ConfigurationError: a setting is missing or wrong.
         CommandFailed: the constructor failed.
     """
-    arguments = _arguments(cls, given)
+    taken = inspect.signature(cls).parameters
+    arguments = _needed(cls, taken, given)
+    arguments.update((name, given[name]) for name in given if name in taken)
+    rest = {name: given[name] for name in given if name not in taken}
     try:
         with blaming(f"cannot make a {cls.__name__}", _home(cls)):
-            return cls(**arguments)
+            return (_told(cls, rest) if rest else cls)(**arguments)
     except Exception as error:
         if isinstance(error.__cause__, ConversimpleError):
             raise error.__cause__
         raise
 
 
-@contextmanager
-def in_environment(given: Given) -> Iterator[None]:
-    """Let agents that are made in the block find the settings in the environment."""
-    before = dict(os.environ)
-    os.environ.update(
-        {VARIABLES[name]: value for name, value in given.items() if value}
-    )
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _arguments(cls: AgentClass, given: Given) -> dict[str, str]:
-    taken = inspect.signature(cls).parameters
+def _needed(
+    cls: AgentClass,
+    taken: Mapping[str, inspect.Parameter],
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
     needed = {name for name, each in taken.items() if _is_needed(each)}
-    unknown = needed.difference(VARIABLES)
+    unknown = needed.difference(SETTINGS)
     if unknown:
         raise UsageMistake(
-            f"{cls.__name__} cannot be made: its constructor needs "
+            f"cannot make a {cls.__name__}: its constructor needs "
             f"{', '.join(sorted(unknown))}; give it a default"
         )
-    wanted = needed.union(name for name in taken if given.get(name))
-    if not wanted:
-        return {}
-    settings = resolve(**{name: given.get(name) for name in VARIABLES})
-    return {name: getattr(settings, name) for name in wanted}
+    settings = resolve(**given) if needed else None
+    return {name: getattr(settings, name) for name in needed}
 
 
 def _is_needed(parameter: inspect.Parameter) -> bool:
@@ -85,6 +68,24 @@ def _is_needed(parameter: inspect.Parameter) -> bool:
         inspect.Parameter.VAR_KEYWORD,
     )
     return is_one and parameter.default is inspect.Parameter.empty
+
+
+def _told(cls: AgentClass, given: Mapping[str, Any]) -> AgentClass:
+    """The same class, whose constructor's ``super()`` learns of the settings first."""
+
+    class Told(ConversimpleAgent):
+        def __init__(
+            self,
+            api_key: str | None = None,
+            customer_id: str | None = None,
+            platform_url: str | None = None,
+            **options: Any,
+        ) -> None:
+            passed = dict(zip(SETTINGS, (api_key, customer_id, platform_url)))
+            settings: dict[str, Any] = {**passed, **given}
+            super().__init__(**settings, **options)
+
+    return new_class(cls.__name__, (cls, Told))
 
 
 def _home(cls: AgentClass) -> Path:

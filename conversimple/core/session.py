@@ -279,23 +279,35 @@ class Session:
 
     # Facts in: the tools and the callbacks.
 
-    def answered(self, call: msg.ToolCall, outcome: Outcome, now: float) -> bool:
+    def answered(
+        self, call: msg.ToolCall, outcome: Outcome, now: float, over: bool = True
+    ) -> bool:
         """The tool of a started call is done.
+
+        Args:
+            call: the call.
+            outcome: how it ended.
+            now: the time.
+            over: nothing else runs for the call; otherwise `call_over` is to come.
 
         Returns:
             Whether the outcome is the call's answer; False when it came too late.
         """
-        self._calls.returned(_key(call))
         if isinstance(outcome, Success):
             accepted = self._succeed(call, outcome.result)
         else:
             accepted = self._fail(call, outcome.error_type, outcome.message)
         if not accepted:
             self._note(logging.INFO, "dropped the late result of %r", call.call_id)
-        self._touch(call.conversation_id, now)
-        self._close_if_over(call.conversation_id)
+        if over:
+            self._over(call, now)
         self._settle(now)
         return accepted
+
+    def call_over(self, call: msg.ToolCall, now: float) -> None:
+        """The last callback of an answered call returned."""
+        self._over(call, now)
+        self._settle(now)
 
     def conversation_opened(self, conversation_id: str) -> None:
         """``on_conversation_started`` returned, or was abandoned."""
@@ -355,6 +367,11 @@ class Session:
         for call in self._calls.running(conversation_id):
             self._cancel(call)
         self._close_if_over(conversation_id)
+
+    def _over(self, call: msg.ToolCall, now: float) -> None:
+        self._calls.returned(_key(call))
+        self._touch(call.conversation_id, now)
+        self._close_if_over(call.conversation_id)
 
     def _close_if_over(self, conversation_id: str) -> None:
         """The last callback of a conversation comes after its last call."""
@@ -447,6 +464,7 @@ class Session:
             clock=self._options.clock,
         )
         self._calls.admit(key, call, offer.blocking, held)
+        self._note(logging.DEBUG, "call %r of %s", call.call_id, call.tool_name)
 
     def _seconds_for(
         self, request: msg.ToolCallRequest, tool_timeout: float | None
@@ -463,6 +481,7 @@ class Session:
         if size > limit:
             text = f"the result is too large: about {size} of {limit} bytes"
             return self._fail(call, "tool_result_invalid", text)
+        self._note(logging.DEBUG, "call %r: a result", call.call_id)
         return self._ledger.answer(_key(call), msg.RESPONSE, body)
 
     def _fail(self, call: msg.ToolCall, error_type: str, text: str) -> bool:
@@ -477,6 +496,9 @@ class Session:
         body = self._error_body(request, key, failure)
         accepted = self._ledger.answer(key, msg.ERROR, body)
         if accepted:
+            self._note(
+                logging.DEBUG, "call %r: %s", request.call_id, failure.error_type
+            )
             self._error(*failure, _details(request, key))
         return accepted
 

@@ -166,7 +166,9 @@ class _QuietServer(Server):
         for listener in sockets or ():
             listener.close()
         for connection in list(self.server_state.connections):
-            connection.shutdown()
+            # One that is closed but not yet forgotten must not be closed again.
+            if not connection.transport.is_closing():
+                connection.shutdown()
         await self._let_connections_end()
 
     async def _let_connections_end(self) -> None:

@@ -1,0 +1,110 @@
+"""``conversimple platform``: the local platform in the foreground."""
+
+from __future__ import annotations
+
+import signal
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ..local import Conversation, LocalPlatform, WireEntry
+from .narration import line_of, stamped
+
+HISTORY_SIZE = 1000
+LONG = 3600.0
+
+
+def main(arguments: Namespace) -> int:
+    """Serve agents, and tell what they do, until a signal comes."""
+    platform = LocalPlatform(arguments.port, strict=False, history_size=HISTORY_SIZE)
+    host = Host(platform)
+    with _sigterm_as_interrupt(), suppress(KeyboardInterrupt), platform:
+        _say(f"the local platform listens on {platform.url}")
+        _say("start an agent with this address and any API key; Ctrl-C ends it")
+        while True:
+            host.wait(LONG)
+            host.tell()
+    host.tell_frames()
+    _say("the local platform has stopped")
+    return 0
+
+
+class Host:
+    """Tells each event, and has a conversation for whoever joins."""
+
+    def __init__(self, platform: LocalPlatform) -> None:
+        self._platform = platform
+        self._last: WireEntry | None = None
+        self._connections = 0
+        self._violations = 0
+        self._conversations: dict[str, Conversation] = {}
+
+    def wait(self, timeout: float) -> None:
+        """Wait until something has happened, or the time is over."""
+        with suppress(TimeoutError):
+            self._platform.wait_until(self._has_news, timeout)
+
+    def tell(self) -> None:
+        """Tell what has happened, and welcome those who joined."""
+        joined = self.tell_frames()
+        self._tell_violations()
+        self._tell_lost_connections()
+        for customer_id in joined:
+            self._welcome(customer_id)
+
+    def tell_frames(self) -> list[str]:
+        """Tell what crossed the wire; returns the customers whose agents joined."""
+        news = self._news()
+        for entry in news:
+            self._last = entry
+            line = line_of(entry)
+            if line is not None:
+                print(line, flush=True)
+        joins = [entry.topic for entry in news if entry.event == "phx_join"]
+        customers = [topic.partition(":")[2] for topic in joins]
+        return [customer_id for customer_id in customers if customer_id]
+
+    def _has_news(self) -> bool:
+        platform = self._platform
+        return (
+            bool(self._news())
+            or len(platform.violations) != self._violations
+            or platform.connections != self._connections
+        )
+
+    def _news(self) -> list[WireEntry]:
+        entries = self._platform.history
+        for index in reversed(range(len(entries))):
+            if entries[index] is self._last:
+                return entries[index + 1 :]
+        return entries
+
+    def _tell_violations(self) -> None:
+        violations = self._platform.violations
+        for violation in violations[self._violations :]:
+            _say(f"an agent broke the protocol: {violation}")
+        self._violations = len(violations)
+
+    def _tell_lost_connections(self) -> None:
+        before, self._connections = self._connections, self._platform.connections
+        if self._connections < before:
+            _say(f"a connection has ended; open: {self._connections}")
+
+    def _welcome(self, customer_id: str) -> None:
+        if customer_id not in self._conversations:
+            conversation = self._platform.conversation(customer_id=customer_id)
+            self._conversations[customer_id] = conversation
+        self._conversations[customer_id].start()
+
+
+def _say(text: str) -> None:
+    print(stamped(text), flush=True)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
