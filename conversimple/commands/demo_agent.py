@@ -36,7 +36,7 @@ class WeatherAgent(ConversimpleAgent):
         self.cut: Gate = SimpleQueue()
         self.ran: list[str] = []
 
-    @tool("Get the current weather")
+    @tool("Get today's weather")
     def get_weather(self, location: Location) -> dict[str, Any]:
         seed = len(location)
         return {
@@ -45,7 +45,7 @@ class WeatherAgent(ConversimpleAgent):
             "condition": CONDITIONS[seed % len(CONDITIONS)],
         }
 
-    @tool_async("Get the air quality, 1 to 6")
+    @tool_async("Get the air quality")
     async def get_air_quality(self, location: Location) -> int:
         return 1 + len(location) % 6
 

@@ -24,7 +24,7 @@ def stamped(text: str, connection: int | None = None, at: float | None = None) -
     """Put the time, and the number of the connection, before a text."""
     clock = time.strftime("%H:%M:%S", time.localtime(at))
     source = "platform" if connection is None else f"connection {connection}"
-    return f"{clock}  {source:<13}  {text}"
+    return f"{clock}  {source:<13}  {' '.join(text.splitlines())}"
 
 
 def _told(entry: WireEntry) -> str | None:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import signal
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from queue import SimpleQueue
 
 from ..local import Conversation, LocalPlatform, WireEntry
+from ..runtime.signals import signals_into
 from .narration import line_of, stamped
 
 HISTORY_SIZE = 1000
-LONG = 3600.0
+SIGNAL_SLICE = 0.25
 
 
 def main(arguments: Namespace) -> int:
     """Serve agents, and tell what they do, until a signal comes."""
     platform = LocalPlatform(arguments.port, strict=False, history_size=HISTORY_SIZE)
     host = Host(platform)
-    with _sigterm_as_interrupt(), suppress(KeyboardInterrupt), platform:
+    signals: SimpleQueue[int | None] = SimpleQueue()
+    with signals_into(signals), platform:
         _say(f"the local platform listens on {platform.url}")
         _say("start an agent with this address and any API key; Ctrl-C ends it")
-        while True:
-            host.wait(LONG)
+        while signals.empty():
+            host.wait(SIGNAL_SLICE)
             host.tell()
     host.tell_frames()
     _say("the local platform has stopped")
@@ -99,12 +100,3 @@ class Host:
 
 def _say(text: str) -> None:
     print(stamped(text), flush=True)
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
