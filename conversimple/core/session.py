@@ -154,7 +154,9 @@ class Session:
         """Whether a draining session needs no other connection."""
         if self.state is not ConnectionState.DRAINING:
             return self.state.final
-        return now >= self._drain_until or not self._owes
+        # Who has joined takes leave first.
+        member = self._channel.state in (ChannelState.JOINED, ChannelState.LEAVING)
+        return now >= self._drain_until or not (member or self._owes)
 
     def report(self) -> StopReport:
         """What would be left if the agent stopped now."""

@@ -232,9 +232,9 @@ class Connection:
             message = transport.receive(deadline, wants_write=link.blocked)
             if message is not None:
                 self._received(message)
-            elif link.blocked:
+            if link.blocked:
                 self._write(link, transport.resume)
-            else:
+            elif message is None:
                 self._flush()
             # Only after everything that had come was read: late is not dead.
             if message is None or self._clock() >= deadline:
@@ -334,8 +334,9 @@ class Connection:
             link.broken = error
             self._waker.wake()
         else:
-            link.blocked = True
-            self._waker.wake()
+            if not link.blocked:
+                link.blocked = True
+                self._waker.wake()
 
     def _take(self, link: Link) -> list[str] | None:
         """The next messages to write; None, and no longer flushing, if none are."""

@@ -179,8 +179,9 @@ class GuardedSocket:
 
     def put(self, data: bytes) -> None:
         """Have `data` written after what is still unsent."""
-        rest = self._unsent
-        self._unsent = memoryview(bytes(rest) + data if rest else data)
+        if not self._unsent:
+            self.progress = self._clock()
+        self._unsent = memoryview(bytes(self._unsent) + data)
 
     def write_some(self) -> bool:
         """Write what the kernel takes now; returns whether that was everything.
