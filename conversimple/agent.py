@@ -21,7 +21,7 @@ from .core.states import ConnectionState
 from .errors import AgentStateError
 from .runtime.lifecycle import LifecycleFuture
 from .runtime.signals import signals_into
-from .settings import log_level, resolve
+from .settings import check_text, log_level, resolve
 from .tools import Tool, collect, from_functions
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class ConversimpleAgent:
         tools: Iterable[Callable[..., Any]] = (),
         **options: Unpack[Options],
     ) -> None:
-        settings = resolve(api_key, customer_id, platform_url, **options)
+        settings = resolve(api_key, customer_id, platform_url, options)
         level = log_level()
         if level is not None:
             logging.getLogger("conversimple").setLevel(level)
@@ -101,7 +101,8 @@ class ConversimpleAgent:
 
         Args:
             conversation_id: serve this conversation only, and register the tools
-                for it at once; None serves every conversation of the customer.
+                for it at once; None serves every conversation of the customer, or
+                goes on with what was started.
 
         Returns:
             A future that can be awaited, or waited for with ``result(timeout)``. It
@@ -110,17 +111,21 @@ class ConversimpleAgent:
 
         Raises:
             AgentStateError: the agent is stopping, or serves another conversation.
-            ConfigurationError: the tools' descriptions are too long to be sent.
+            ConfigurationError: the conversation id is not a text, or the tools'
+                descriptions are too long to be sent.
         """
+        if conversation_id is not None:
+            check_text("conversation_id", conversation_id)
         runtime = self.__here()
         with runtime.lock:
             engine = runtime.engine
             if engine is None or engine.state.final:
-                engine = runtime.engine = self.__new_engine(conversation_id)
+                engine = self.__new_engine(conversation_id)
                 engine.start()
+                runtime.engine = engine
         if engine.state is ConnectionState.DRAINING:
             raise AgentStateError("the agent is stopping; wait for stop() first")
-        if engine.scope != conversation_id:
+        if conversation_id not in (None, engine.scope):
             raise AgentStateError(
                 f"the agent is already started for {engine.scope or 'every'!r} "
                 "conversation; make another agent for another conversation"
@@ -286,8 +291,18 @@ class ConversimpleAgent:
                 runtime.pid,
                 os.getpid(),
             )
-            runtime = self.__runtime = _Runtime(runtime.settings, runtime.tools)
+            if runtime.engine is not None:
+                runtime.engine.discard()
+            runtime = self.__runtime = runtime.anew()
         return runtime
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, also one in another process, is an agent that is not started."""
+        state = self.__dict__.copy()
+        for name, value in state.items():
+            if isinstance(value, _Runtime):
+                state[name] = value.anew()
+        return state
 
     def __new_engine(self, conversation_id: str | None) -> Engine:
         # The network's libraries are imported when they are first needed.
@@ -320,23 +335,25 @@ class ConversimpleAgent:
                 engine.stopped.add_done_callback(lambda _: queue.put(None))
             if starting.done() and (watched is None or watched.stopped.done()):
                 break
-            if starting.done() and starting.exception() and not stopping:
-                self.stop()
+            if starting.done() and _failed(starting) and not stopping:
+                _as_future(self.stop())
                 stopping = True
             signum = _next(queue)
             if signum is None:
                 continue
             if watched is None:
                 starting.cancel()
+                stopping = True
             elif stopping:
                 watched.stop(0.0)
             else:
                 logger.info("stopping because of signal %d", signum)
-                self.stop()
+                _as_future(self.stop())
                 stopping = True
         if watched is not None and watched.failure is not None:
             raise watched.failure
-        if not stopping:
+        never = None if watched is None else watched.started.exception()
+        if not starting.cancelled() and starting.exception() is not never:
             starting.result()
 
 
@@ -352,8 +369,16 @@ class _Runtime:
         self.lock = threading.Lock()
         self.engine: Engine | None = None
 
+    def anew(self) -> _Runtime:
+        """The same, for another agent, or for another process."""
+        return _Runtime(self.settings, self.tools)
+
     def __reduce__(self) -> tuple[type[_Runtime], tuple[Settings, Mapping[str, Tool]]]:
         return _Runtime, (self.settings, self.tools)
+
+
+def _failed(future: Future[Any]) -> bool:
+    return future.cancelled() or future.exception() is not None
 
 
 def _as_future(value: Any) -> Future[Any]:
@@ -363,7 +388,11 @@ def _as_future(value: Any) -> Future[Any]:
     if iscoroutine(value):
         from .runtime.workers import shared
 
-        return shared().spawn(copy_context(), value)
+        workers = shared()
+        workers.acquire()
+        future = workers.spawn(copy_context(), value)
+        future.add_done_callback(lambda _: workers.release(0.0))
+        return future
     return LifecycleFuture.resolved(value)
 
 

@@ -6,19 +6,19 @@ the outcomes back to the session.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as WaitTimeout
-from contextvars import Context, ContextVar, copy_context
-from dataclasses import dataclass
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from inspect import iscoroutinefunction
 from typing import Any
 
+from .callbacks import Callback, Callbacks
 from .core.calls import Limits, Offer
 from .core.channel import Channel
 from .core.events import (
@@ -41,20 +41,18 @@ from .errors import AgentStateError, ConfigurationError, ConnectionFailed
 from .invocation import Invoked, Toolbox
 from .runtime.connection import Connection
 from .runtime.lifecycle import LifecycleFuture
-from .runtime.strand import Strand
 from .runtime.workers import shared
 from .settings import Settings
 from .tools import Tool
 
 logger = logging.getLogger(__name__)
 
-CALLBACK_LIMIT = 30.0
 LAST_CALLBACKS = 0.5
 THREADS_END = 0.5
 
 JOINED = Notify("on_connection_state", (ConnectionState.CONNECTED,))
-
-Callback = Callable[..., Any]
+STARTED = "on_conversation_started"
+COMPLETED = "on_tool_completed"
 
 _inside: ContextVar[Engine | None] = ContextVar("conversimple_engine", default=None)
 
@@ -95,26 +93,36 @@ class Engine:
         )
         self._stop_by = 0.0
         self._settings = settings
-        self._code = code
+        self._toolbox = code.toolbox
         self._workers = shared()
         # User code sees the context variables of whoever started the agent.
         self._context = copy_context()
         self._context.run(_inside.set, self)
-        self._tasks: dict[tuple[str, str], Future[Invoked]] = {}
-        self._strand = Strand(partial(self._workers.submit, copy_context()))
+        self._callbacks = Callbacks(code.callbacks, self._workers, self._context)
+        # Only the event loop's thread changes it.
+        self._tasks: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._session = _session(settings, code.tools, scope, ledger)
         self._connection = Connection(settings, self._session, self)
 
     def start(self) -> None:
         """Begin to dial."""
         self._workers.acquire()
-        self._connection.tell(self._session.connecting)
-        self._connection.thread.start()
+        try:
+            self._connection.tell(self._session.connecting)
+            self._connection.thread.start()
+        except BaseException:
+            self._connection.discard()
+            self._workers.release(0.0)
+            raise
 
     def stop(self, timeout: float) -> None:
         """Begin to stop; `stopped` tells when that is done."""
         self._stop_by = time.monotonic() + timeout
         self._connection.drain(timeout)
+
+    def discard(self) -> None:
+        """Let go of what was inherited from the process that this one forked from."""
+        self._connection.discard()
 
     @property
     def state(self) -> ConnectionState:
@@ -134,11 +142,10 @@ class Engine:
     def line_up(self, event: Event) -> None:
         """Put what runs on the strand there, in order."""
         if isinstance(event, Notify):
-            if event.callback in self._code.callbacks:
-                self._strand.put(partial(self._call_back, *event))
+            self._callbacks.put(*event)
         elif isinstance(event, Open):
-            if "on_conversation_started" in self._code.callbacks:
-                self._strand.put(partial(self._open, event.conversation_id))
+            after = partial(self._opened, event.conversation_id)
+            self._callbacks.put(STARTED, event, after)
 
     def act(self, events: list[Event]) -> None:
         """Start and cancel tools, and have callbacks run."""
@@ -148,132 +155,88 @@ class Engine:
             elif isinstance(event, Cancel):
                 self._cancel(event.call)
             elif isinstance(event, Open):
-                if "on_conversation_started" not in self._code.callbacks:
+                if STARTED not in self._callbacks:
                     self._opened(event.conversation_id)
             elif event == JOINED and not self.started.done():
                 # Whoever waits for this future runs code of theirs in it.
-                self._workers.submit(copy_context(), self._resolve_start)
-        self._strand.kick()
+                self._workers.submit(copy_context(), self.started.resolve, None)
+        self._callbacks.kick()
 
     def ended(self, failure: BaseException | None) -> None:
         """The connection's thread is about to end: let everything else end, too."""
         self.failure = _without_frames(failure)
-        self._strand.kick()
-        left = max(LAST_CALLBACKS, self._stop_by - time.monotonic())
-        if not self._strand.join(left):
-            logger.warning("a callback is still running; not waiting for it")
+        patience = max(LAST_CALLBACKS, self._stop_by - time.monotonic())
         report = self._session.report()
+        running = self._callbacks.close(patience)
+        report = replace(report, abandoned=report.abandoned + running)
         if not report.clean:
             logger.warning("stopped with %s", report)
+        never = failure or AgentStateError("the agent was stopped before it joined")
+        try:
+            self._workers.submit(copy_context(), self.started.fail, never)
+        except RuntimeError:  # the interpreter is shutting down
+            self.started.fail(never)
         self._workers.release(THREADS_END)
-        if not self.started.done():
-            self.started.set_exception(
-                failure or AgentStateError("the agent was stopped before it joined")
-            )
-        self.stopped.set_result(report)
+        self.stopped.resolve(report)
 
     # Tools.
 
     def _start(self, call: ToolCall) -> None:
         context = self._context.copy()
         try:
-            if self._code.toolbox[call.tool_name].is_async:
-                self._spawn(context, call)
+            if self._toolbox[call.tool_name].is_async:
+                future = self._workers.spawn(context, self._run_async(call))
+                future.add_done_callback(partial(self._finish_async, call))
             else:
-                self._workers.submit(
-                    context, self._run, call, executor=self._settings.executor
-                )
+                executor = self._settings.executor
+                self._workers.submit(context, self._run, call, executor=executor)
         except RuntimeError as error:
-            logger.warning("no thread for a call: %s", error)
-            refusal = Failure("tool_execution_error", "the agent's process is ending")
-            self._answered(call, Invoked(refusal))
+            logger.error("no thread for call %r: %s", call.call_id, error)
+            failure = Failure("tool_execution_error", "the agent has no thread for it")
+            self._answered(call, Invoked(failure))
 
     def _run(self, call: ToolCall) -> None:
-        invoked = self._code.toolbox.invoke(call, self._before)
+        before = partial(self._callbacks.run_here, "on_tool_called")
+        invoked = self._toolbox.invoke(call, before)
         if self._answered(call, invoked):
             with calling(call):
-                self._hook("on_tool_completed", call.call_id, invoked.value)
+                self._callbacks.run_here(COMPLETED, call.call_id, invoked.value)
             self._over(call)
 
-    def _before(self, call: ToolCall) -> None:
-        self._hook("on_tool_called", call)
-
-    def _hook(self, name: str, *arguments: Any) -> None:
-        """Run a callback of a call in the call's own thread."""
-        callback = self._code.callbacks.get(name)
-        if callback is None:
-            return
+    async def _run_async(self, call: ToolCall) -> Invoked:
+        # The task is cancelled, not the future, which would be done at once: a call
+        # is over when its tool has cleaned up.
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[_key(call)] = task
+        before = partial(self._callbacks.await_here, "on_tool_called")
         try:
-            if iscoroutinefunction(callback):
-                context = copy_context()
-                future = self._workers.spawn(context, callback(*arguments))
-                future.result(CALLBACK_LIMIT)
-            else:
-                callback(*arguments)
-        except BaseException as error:
-            self._callback_failed(name, error)
+            if call.cancellation.requested:
+                raise asyncio.CancelledError
+            return await self._toolbox.invoke_async(call, before)
+        finally:
+            del self._tasks[_key(call)]
 
-    def _spawn(self, context: Context, call: ToolCall) -> None:
-        coroutine = self._code.toolbox.invoke_async(call, self._before_async)
-        future = self._workers.spawn(context, coroutine)
-        self._tasks[_key(call)] = future
-        future.add_done_callback(partial(self._finished, call))
-        if call.cancellation.requested:
-            future.cancel()
-
-    async def _before_async(self, call: ToolCall) -> None:
-        await self._hook_async("on_tool_called", call)
-
-    async def _hook_async(self, name: str, *arguments: Any) -> None:
-        """Run a callback of a call on the loop, or beside it when it may block."""
-        callback = self._code.callbacks.get(name)
-        if callback is None:
-            return
-        try:
-            await self._awaitable(callback, arguments)
-        except Exception as error:
-            self._callback_failed(name, error)
-
-    def _awaitable(
-        self, callback: Callback, arguments: tuple[Any, ...]
-    ) -> Awaitable[Any]:
-        import asyncio
-
-        if iscoroutinefunction(callback):
-            awaitable: Awaitable[Any] = callback(*arguments)
-            return awaitable
-        future = self._workers.submit(copy_context(), callback, *arguments)
-        return asyncio.wrap_future(future)
-
-    def _finished(self, call: ToolCall, future: Future[Invoked]) -> None:
-        del self._tasks[_key(call)]
+    def _finish_async(self, call: ToolCall, future: Future[Invoked]) -> None:
         if future.cancelled():
             text = f"{call.tool_name} was cancelled"
-            invoked = Invoked(Failure("tool_cancelled", text))
-        else:
-            invoked = future.result()
-        if self._answered(call, invoked):
-            self._workers.spawn(self._context.copy(), self._completed(call, invoked))
+            self._answered(call, Invoked(Failure("tool_cancelled", text)))
+        elif self._answered(call, future.result()):
+            completed = self._complete_async(call, future.result().value)
+            self._workers.spawn(self._context.copy(), completed)
 
-    async def _completed(self, call: ToolCall, invoked: Invoked) -> None:
+    async def _complete_async(self, call: ToolCall, value: Any) -> None:
         with calling(call):
-            await self._hook_async("on_tool_completed", call.call_id, invoked.value)
+            await self._callbacks.await_here(COMPLETED, call.call_id, value)
         self._over(call)
 
     def _answered(self, call: ToolCall, invoked: Invoked) -> bool:
         """Tell the outcome; returns whether the completion is still to be told."""
-        completed = isinstance(invoked.outcome, Success)
-        hooked = completed and "on_tool_completed" in self._code.callbacks
+        told = isinstance(invoked.outcome, Success) and COMPLETED in self._callbacks
         accepted = self._connection.tell(
-            self._session.answered,
-            call,
-            invoked.outcome,
-            time.monotonic(),
-            not hooked,
+            self._session.answered, call, invoked.outcome, time.monotonic(), not told
         )
-        if hooked and not accepted:
-            self._over(call)
-        return hooked and accepted
+        return told and accepted
 
     def _over(self, call: ToolCall) -> None:
         self._connection.tell(self._session.call_over, call, time.monotonic())
@@ -281,46 +244,12 @@ class Engine:
     def _cancel(self, call: ToolCall) -> None:
         task = self._tasks.get(_key(call))
         if task is not None:
-            task.cancel()
-
-    # Callbacks on the strand.
-
-    def _open(self, conversation_id: str) -> None:
-        self._call_back("on_conversation_started", (conversation_id,))
-        self._opened(conversation_id)
+            task.get_loop().call_soon_threadsafe(task.cancel)
 
     def _opened(self, conversation_id: str) -> None:
-        self._connection.tell(self._session.conversation_opened, conversation_id)
-
-    def _call_back(self, name: str, arguments: tuple[Any, ...]) -> None:
-        """Run a callback, and wait for it no longer than the limit."""
-        context = self._context.copy()
-        callback = self._code.callbacks[name]
-        try:
-            if iscoroutinefunction(callback):
-                future = self._workers.spawn(context, callback(*arguments))
-            else:
-                future = self._workers.submit(context, callback, *arguments)
-            future.result(CALLBACK_LIMIT)
-        except BaseException as error:
-            if isinstance(error, WaitTimeout) and not future.done():
-                future.cancel()
-                logger.warning("%s still runs after %g s", name, CALLBACK_LIMIT)
-            else:
-                self._callback_failed(name, error)
-
-    def _callback_failed(self, name: str, error: BaseException) -> None:
-        logger.error("the callback %s failed", name, exc_info=error)
-        if name == "on_error":
-            return
-        text = f"{name} failed with {type(error).__name__}"
-        arguments = ("callback_failed", text, {"callback": name})
-        self.line_up(Notify("on_error", arguments))
-        self._strand.kick()
-
-    def _resolve_start(self) -> None:
-        if not self.started.done():
-            self.started.set_result(None)
+        self._connection.tell(
+            self._session.conversation_opened, conversation_id, time.monotonic()
+        )
 
     def _refuse_to_wait_for_itself(self) -> None:
         if _inside.get() is self:

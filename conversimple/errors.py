@@ -13,7 +13,7 @@
     │   ├── JoinRefused                      the channel said no
     │   ├── ConnectionLost                   an open connection ended
     │   └── RetriesExhausted                 the configured attempts are used up
-    ├── ToolError                            raised by tools: text that the model may hear
+    ├── ToolError                            raised by tools; the model may hear it
     └── ToolCallFailed                       a tool call was answered with an error
 
 ``retryable`` says whether trying the same again can help.

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 # A validator is costly to make, and the tools of a class are the same for all agents.
 _validators: WeakKeyDictionary[Tool, Validator] = WeakKeyDictionary()
 
+_NOTHING = object()
+
 ToolContext = Callable[[ToolCall], AbstractContextManager[Any]]
 
 
@@ -76,9 +78,10 @@ class Toolbox:
             try:
                 run = self._prepared(call)
                 before(call)
+                value: Any = _NOTHING
                 with self._around(call):
                     value = run()
-                return Invoked(Success(encode_result(value)), value)
+                return _returned(value)
             except BaseException as error:
                 return Invoked(self._failure(call, error))
 
@@ -90,9 +93,10 @@ class Toolbox:
             try:
                 run = self._prepared(call)
                 await before(call)
+                value: Any = _NOTHING
                 with self._around(call):
                     value = await run()
-                return Invoked(Success(encode_result(value)), value)
+                return _returned(value)
             except asyncio.CancelledError:
                 raise
             except BaseException as error:
@@ -112,7 +116,7 @@ class Toolbox:
         if isinstance(error, ResultInvalid):
             return Failure("tool_result_invalid", str(error))
         if isinstance(error, ToolError):
-            return Failure("tool_execution_error", str(error))
+            return Failure("tool_execution_error", _text_of(error))
         kind = type(error).__name__
         logger.error(
             "tool %s failed with %s, call %r",
@@ -123,8 +127,21 @@ class Toolbox:
         )
         text = f"{call.tool_name} failed with {kind}; reference {call.call_id}"
         if self._full_detail:
-            text += f": {error}"
+            text += f": {_text_of(error)}"
         return Failure("tool_execution_error", text)
+
+
+def _returned(value: Any) -> Invoked:
+    if value is _NOTHING:
+        raise ToolError("the tool failed, and what surrounds it kept the reason")
+    return Invoked(Success(encode_result(value)), value)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
 
 
 def validator_of(tool: Tool) -> Validator:

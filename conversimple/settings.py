@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, TypedDict
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -28,6 +29,7 @@ LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 LOOPBACK_HOSTS = ("localhost", "::1")
 SECRET_PARAMETERS = ("auth_token",)
 
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -81,12 +83,14 @@ class Settings:
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        _check_text("api_key", self.api_key)
+        check_text("api_key", self.api_key)
         if not self.customer_id:
             object.__setattr__(self, "customer_id", default_customer_id(self.api_key))
-        _check_text("customer_id", self.customer_id)
+        check_text("customer_id", self.customer_id)
         _check_url(self.platform_url)
         _check_numbers(self)
+        if not isinstance(self.enable_circuit_breaker, bool):
+            raise ConfigurationError("enable_circuit_breaker must be True or False")
         if self.error_detail not in ("safe", "full"):
             raise ConfigurationError(
                 f"error_detail must be 'safe' or 'full', not {self.error_detail!r}"
@@ -133,9 +137,8 @@ def resolve(
     api_key: str | None = None,
     customer_id: str | None = None,
     platform_url: str | None = None,
-    *,
+    options: Mapping[str, Any] = MappingProxyType({}),
     environ: Mapping[str, str] | None = None,
-    **options: Any,
 ) -> Settings:
     """Join arguments, environment and defaults; the earlier wins.
 
@@ -143,8 +146,8 @@ def resolve(
         api_key: the key, else ``CONVERSIMPLE_API_KEY``.
         customer_id: the customer, else ``CONVERSIMPLE_CUSTOMER_ID``.
         platform_url: the address, else ``CONVERSIMPLE_PLATFORM_URL``.
+        options: the other fields of `Settings`, by name.
         environ: replaces ``os.environ``.
-        options: any other field of `Settings`.
 
     Raises:
         ConfigurationError: a setting is missing, unknown or wrong.
@@ -197,10 +200,11 @@ def default_customer_id(api_key: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a host name can only mean this machine."""
-    return host.lower() in LOOPBACK_HOSTS or host.startswith("127.")
+    return host.lower() in LOOPBACK_HOSTS or _LOOPBACK.fullmatch(host) is not None
 
 
-def _check_text(name: str, value: object) -> None:
+def check_text(name: str, value: object) -> None:
+    """Raise a `ConfigurationError` if a setting is not a text that can be sent."""
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a string, not {type(value).__name__}")
     if _CONTROL.search(value):
@@ -209,10 +213,12 @@ def _check_text(name: str, value: object) -> None:
         )
     if not value.strip():
         raise ConfigurationError(f"{name} is empty")
+    if not value.isascii() and not value.encode("utf-8", "ignore").decode() == value:
+        raise ConfigurationError(f"{name} contains characters that are not text")
 
 
 def _check_url(url: object) -> None:
-    _check_text("platform_url", url)
+    check_text("platform_url", url)
     assert isinstance(url, str)
     try:
         parts = urlsplit(url)

@@ -60,17 +60,16 @@ class Calls:
         self._waiting: dict[Key, Entry] = {}
         self._running: dict[Key, Entry] = {}
         self._abandoned: dict[Key, Entry] = {}
-        self._startable: list[ToolCall] = []
+        # Those of the running that nobody was told to start yet.
+        self._startable: dict[Key, ToolCall] = {}
         self._deadlines: list[tuple[float, Key]] = []
 
     def refusal(self, blocking: bool, held: bool) -> str | None:
         """Why one more call cannot be admitted now, or None when it can."""
         if blocking and self.abandoned > self._limits.abandoned:
             return "busy: too many timed-out tools are still running"
-        full = len(self._waiting) >= self._limits.queued
-        if blocking and not self._permits and full:
-            return "busy: too many calls are waiting"
-        if held and len(self._held) >= self._limits.queued + self._limits.concurrent:
+        full = self.queued >= self._limits.queued + self._permits
+        if full and (blocking or held):
             return "busy: too many calls are waiting"
         return None
 
@@ -92,8 +91,8 @@ class Calls:
 
     def take_startable(self) -> list[ToolCall]:
         """The calls that start now, in the order in which they came."""
-        started, self._startable = self._startable, []
-        return started
+        started, self._startable = self._startable, {}
+        return list(started.values())
 
     def returned(self, key: Key) -> None:
         """The tool of a started call returned, failed, or was cancelled."""
@@ -157,7 +156,7 @@ class Calls:
 
     def _start(self, entry: Entry) -> None:
         self._running[entry.key] = entry
-        self._startable.append(entry.call)
+        self._startable[entry.key] = entry.call
 
     def _release(self, entry: Entry) -> None:
         if not entry.blocking:
@@ -169,21 +168,17 @@ class Calls:
         self._start(self._waiting.pop(first))
 
     def _give_up(self, keys: list[Key]) -> list[ToolCall]:
-        given_up = []
-        for key in keys:
-            entry = self._held.pop(key, None) or self._waiting.pop(key, None)
-            if entry is None:
-                entry = self._abandon(key)
-            if entry is not None:
-                given_up.append(entry.call)
-        return given_up
-
-    def _abandon(self, key: Key) -> Entry | None:
-        entry = self._running.pop(key, None)
-        if entry is not None:
-            self._abandoned[key] = entry
+        # Those that wait go first, or the permit of one would start another.
+        waiting = [
+            self._held.pop(key, None) or self._waiting.pop(key, None) for key in keys
+        ]
+        running = [self._running.pop(key, None) for key in keys]
+        given_up = [entry for entry in (*waiting, *running) if entry is not None]
+        for entry in filter(None, running):
+            if self._startable.pop(entry.key, None) is None:
+                self._abandoned[entry.key] = entry
             self._release(entry)
-        return entry
+        return [entry.call for entry in given_up]
 
     def _is_active(self, key: Key) -> bool:
         return key in self._running or key in self._waiting or key in self._held

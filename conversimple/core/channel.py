@@ -183,14 +183,16 @@ class Channel:
         self._outbox.clear()
         return texts
 
-    def time_passed(self, now: float, heard: float) -> Lost | None:
-        """Send a heartbeat that is due, or tell that the channel is dead.
+    def time_passed(self, now: float, heard: float) -> Lost | Left | None:
+        """Send a heartbeat that is due, or tell that the channel is at its end.
 
         Args:
             now: the time.
             heard: when the last byte came from the server.
         """
         if now >= self._phase_deadline:
+            if self.state is ChannelState.LEAVING:
+                return Left(handled=False)
             return Lost(f"no answer in time while {self.state.value}")
         # A slow join blocks the server's whole socket, heartbeats included.
         if self.state is not ChannelState.JOINED:

@@ -36,7 +36,7 @@ class Admission(Enum):
     ANSWERED = "answered"
     REUSED = "the id of an earlier call with other arguments"
     FORGOTTEN = "answered long ago"
-    FULL = "too many answers are unconfirmed"
+    FULL = "busy: too many answers are unconfirmed"
 
 
 class Delivery(Enum):
@@ -88,10 +88,12 @@ class Ledger:
     Attributes:
         replies_confirm: the platform has replied to an answer at least once; from
             then on only its replies confirm.
+        unanswered: how many calls have no answer yet.
     """
 
     def __init__(self, budget: int = BODY_BUDGET, tombstones: int = TOMBSTONES) -> None:
         self.replies_confirm = False
+        self.unanswered = 0
         self._budget = budget
         self._max_tombstones = tombstones
         self._records: dict[Key, Record] = {}
@@ -116,7 +118,12 @@ class Ledger:
         if not self._make_room(now):
             return Admission.FULL
         self._records[key] = Record(key, digest)
+        self.unanswered += 1
         return Admission.NEW
+
+    def awaits(self, key: Key) -> bool:
+        """Whether a call has no answer yet."""
+        return self._records[key].state is Delivery.RUNNING
 
     def answer(self, key: Key, event: str, body: str) -> bool:
         """Record the answer of a running call and queue it.
@@ -128,6 +135,7 @@ class Ledger:
         if record.state is not Delivery.RUNNING:
             return False
         record.event, record.body = event, body
+        self.unanswered -= 1
         self._cost += record.cost
         self._queue(record)
         return True

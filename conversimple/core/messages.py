@@ -23,6 +23,7 @@ ERROR = "tool_call_error"
 MIN_TIMEOUT = 0.1
 MAX_TIMEOUT = 300.0
 MAX_ERROR_TEXT = 4000
+MAX_ID = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,9 @@ def _tool_call_request(payload: dict[str, Any]) -> Message:
     call_id = _word(payload, "call_id")
     if call_id is None:
         return Malformed("tool_call_request", "call_id is missing")
+    ids = (payload.get(key) for key in ("call_id", "conversation_id", "tool_name"))
+    if any(isinstance(value, str) and len(value) > MAX_ID for value in ids):
+        return Malformed("tool_call_request", f"an id has more than {MAX_ID} letters")
     arguments = payload.get("arguments", payload.get("parameters"))
     return ToolCallRequest(
         call_id,

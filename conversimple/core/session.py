@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,7 @@ SWEEP_INTERVAL = 60.0
 STABLE_AFTER = 10.0
 TOOLS_SHARE_OF_DRAIN = 0.8
 ENVELOPE_BYTES = 512
+MAX_UNNAMED = 10_000
 
 STOPPING = "stopping: the agent takes no new calls"
 GIVEN_UP = "the agent stopped before the tool returned; its outcome is unknown"
@@ -103,6 +105,9 @@ class Session:
         self._sweep_due = now + SWEEP_INTERVAL
         self._tools_until = NEVER
         self._drain_until = NEVER
+        self._left = False
+        self._openings: Counter[str] = Counter()
+        self._unnamed: dict[str, tuple[Key, bytes]] = {}
         self._unanswered = 0
 
     # Values out.
@@ -156,12 +161,13 @@ class Session:
             return self.state.final
         # Who has joined takes leave first.
         member = self._channel.state in (ChannelState.JOINED, ChannelState.LEAVING)
-        return now >= self._drain_until or not (member or self._owes)
+        owes = self._owes and not self._left
+        return now >= self._drain_until or not (member or owes)
 
     def report(self) -> StopReport:
         """What would be left if the agent stopped now."""
         return StopReport(
-            self._unanswered + self._calls.active,
+            self._unanswered + self._ledger.unanswered,
             self._ledger.unconfirmed,
             self._calls.abandoned,
         )
@@ -210,9 +216,9 @@ class Session:
             case ch.Left(handled):
                 if handled:
                     self._ledger.handled()
-                self.hangup = occurrence
+                self._hang_up(occurrence)
             case ch.Lost() | ch.Refused():
-                self.hangup = occurrence
+                self._hang_up(occurrence)
             case ch.Ignored(why):
                 self._note(logging.DEBUG, "ignored %r: %s", frame.event, why)
         self._settle(now)
@@ -224,21 +230,24 @@ class Session:
             now: the time.
             heard: when the last byte came from the platform.
         """
-        for call in self._calls.expired(now):
-            self._give_up(call, "tool_timeout", _timeout_text(call))
+        self._expire(now)
         self._ledger.time_passed(now)
         if now >= self._sweep_due:
             self._sweep(now)
         if now >= self._unread_due():
             self._channel.heartbeat(now)
         lost = self._channel.time_passed(now, heard)
-        self.hangup = self.hangup or lost
+        if lost is not None:
+            self._hang_up(lost)
         self._settle(now)
 
     def transport_lost(self, now: float) -> None:
         """The socket is gone."""
+        crashed = isinstance(self.hangup, ch.Lost) and self.hangup.crashed
+        self._left = self._channel.state is ChannelState.LEAVING and not crashed
         self._channel.close()
-        self._ledger.lost(now)
+        if not self._left:
+            self._ledger.lost(now)
         self._conversations.lost()
         self.joined_at = None
         if self.state is ConnectionState.CONNECTED:
@@ -295,28 +304,36 @@ class Session:
         Returns:
             Whether the outcome is the call's answer; False when it came too late.
         """
+        self._expire(now)
+        if not self._ledger.awaits(_key(call)):
+            self._note(logging.INFO, "dropped the late result of %r", call.call_id)
         if isinstance(outcome, Success):
             accepted = self._succeed(call, outcome.result)
         else:
             accepted = self._fail(call, outcome.error_type, outcome.message)
-        if not accepted:
-            self._note(logging.INFO, "dropped the late result of %r", call.call_id)
-        if over:
+        if over or not accepted:
             self._over(call, now)
         self._settle(now)
         return accepted
 
     def call_over(self, call: msg.ToolCall, now: float) -> None:
         """The last callback of an answered call returned."""
+        self._expire(now)
         self._over(call, now)
         self._settle(now)
 
-    def conversation_opened(self, conversation_id: str) -> None:
+    def conversation_opened(self, conversation_id: str, now: float) -> None:
         """``on_conversation_started`` returned, or was abandoned."""
+        self._expire(now)
+        self._openings[conversation_id] -= 1
         conversation = self._conversations.get(conversation_id)
-        if conversation is not None:
-            conversation.open = True
-            self._calls.open(conversation_id)
+        # A conversation that ended and started again is opened again, too.
+        if not self._openings[conversation_id]:
+            del self._openings[conversation_id]
+            if conversation is not None:
+                conversation.open = True
+                self._calls.open(conversation_id)
+        self._settle(now)
 
     # Conversations.
 
@@ -355,9 +372,11 @@ class Session:
         if conversation is None:
             conversation = self._conversations.add(conversation_id, now)
             self._register(conversation, now)
+        conversation.active_at = now
         if not conversation.announced:
             conversation.announced = True
             conversation.open = False
+            self._openings[conversation_id] += 1
             self._events.append(Open(conversation_id))
 
     def _conversation_ended(self, conversation_id: str) -> None:
@@ -405,8 +424,11 @@ class Session:
         if not self._conversations.concerns_us(conversation_id or ""):
             self._note(logging.DEBUG, "not our call: %r", request.call_id)
             return
+        digest = _digest(request)
         key = Key(conversation_id or "", request.call_id)
-        admission = self._ledger.admit(key, _digest(request), now)
+        if request.conversation_id is None:
+            key = self._key_of_unnamed(key, digest)
+        admission = self._ledger.admit(key, digest, now)
         if admission is Admission.NEW:
             self._admit(request, key, now)
         elif admission is Admission.ANSWERED:
@@ -415,6 +437,19 @@ class Session:
             self._error("call_id_reused", admission.value, _details(request, key))
         elif admission is not Admission.RUNNING:
             self._answer_unrecorded(request, key, admission.value)
+
+    def _key_of_unnamed(self, key: Key, digest: bytes) -> Key:
+        """The key of a request that names no conversation.
+
+        Asked again after the conversations changed, it is still the same call.
+        """
+        known, known_digest = self._unnamed.get(key.call_id, (key, digest))
+        if known_digest == digest:
+            key = known
+        self._unnamed[key.call_id] = (key, digest)
+        if len(self._unnamed) > MAX_UNNAMED:
+            del self._unnamed[next(iter(self._unnamed))]
+        return key
 
     def _admit(self, request: msg.ToolCallRequest, key: Key, now: float) -> None:
         refusal = self._refusal(request, key)
@@ -482,7 +517,8 @@ class Session:
         limit = self._options.max_message_bytes
         if size > limit:
             text = f"the result is too large: about {size} of {limit} bytes"
-            return self._fail(call, "tool_result_invalid", text)
+            self._fail(call, "tool_result_invalid", text)
+            return False
         self._note(logging.DEBUG, "call %r: a result", call.call_id)
         return self._ledger.answer(_key(call), msg.RESPONSE, body)
 
@@ -525,10 +561,15 @@ class Session:
             self._options.timestamp(),
         )
 
-    def _give_up(self, call: msg.ToolCall, error_type: str, text: str) -> None:
+    def _expire(self, now: float) -> None:
+        for call in self._calls.expired(now):
+            self._give_up(call, "tool_timeout", _timeout_text(call))
+
+    def _give_up(self, call: msg.ToolCall, error_type: str, text: str) -> bool:
         self._cancel(call)
-        self._fail(call, error_type, text)
+        answered = self._fail(call, error_type, text)
         self._close_if_over(call.conversation_id)
+        return answered
 
     def _cancel(self, call: msg.ToolCall) -> None:
         call.cancellation.requested = True
@@ -609,8 +650,7 @@ class Session:
             return
         if now >= self._tools_until:
             for call in self._calls.give_up_running():
-                self._unanswered += 1
-                self._give_up(call, "tool_cancelled", GIVEN_UP)
+                self._unanswered += self._give_up(call, "tool_cancelled", GIVEN_UP)
             self._send_queued(now)
         if not self.joined:
             return
@@ -618,6 +658,10 @@ class Session:
             self._channel.leave(now)
         elif self._ledger.undelivered and not self._channel.heartbeat_pending:
             self._channel.heartbeat(now)
+
+    def _hang_up(self, why: Hangup) -> None:
+        """The socket has to be closed; the first reason is the one that counts."""
+        self.hangup = self.hangup or why
 
     def _move(self, state: ConnectionState) -> None:
         assert state in TRANSITIONS[self.state], (self.state, state)

@@ -128,6 +128,17 @@ class Connection:
             self.tell(self._session.drain, self._clock(), timeout)
             self._waker.wake()
 
+    def discard(self) -> None:
+        """Give the descriptors back without a word to the platform.
+
+        For a thread that could not start, and for a forked process, in which locks
+        may be held for ever and the sockets still belong to the parent.
+        """
+        link = self._link
+        if link is not None:
+            link.transport.discard()
+        self._waker.close()
+
     def health(self) -> Health:
         """How the session is."""
         with self._lock:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine, Generator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
+
+from ..errors import AgentStateError
 
 T = TypeVar("T")
 
@@ -25,6 +28,7 @@ class LifecycleFuture(Future[T], Coroutine[Any, Any, T]):
     def __init__(self, may_wait: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self._may_wait = may_wait
+        self._pid = os.getpid()
         # One await for each task that was made from this future.
         self._awaits: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self.set_running_or_notify_cancel()
@@ -36,6 +40,20 @@ class LifecycleFuture(Future[T], Coroutine[Any, Any, T]):
         future.set_result(value)
         return future
 
+    def resolve(self, value: T) -> None:
+        """Set the outcome, unless there is one already."""
+        try:
+            self.set_result(value)
+        except InvalidStateError:
+            pass
+
+    def fail(self, error: BaseException) -> None:
+        """Set the failure, unless there is an outcome already."""
+        try:
+            self.set_exception(error)
+        except InvalidStateError:
+            pass
+
     def result(self, timeout: float | None = None) -> T:
         """Wait for the outcome.
 
@@ -44,23 +62,21 @@ class LifecycleFuture(Future[T], Coroutine[Any, Any, T]):
 
         Raises:
             concurrent.futures.TimeoutError: not done in time; it goes on.
-            AgentStateError: called inside the agent's own tool or callback.
+            AgentStateError: called inside the agent's own tool or callback, or in a
+                process that was forked from the agent's own.
         """
-        if not self.done():
-            self._may_wait()
+        self._check()
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait as `result` does, and return the failure, or None."""
-        if not self.done():
-            self._may_wait()
+        self._check()
         return super().exception(timeout)
 
     def __await__(self) -> Generator[Any, Any, T]:
         import asyncio
 
-        if not self.done():
-            self._may_wait()
+        self._check()
         return cast("Generator[Any, Any, T]", asyncio.wrap_future(self).__await__())
 
     # A coroutine, so that asyncio.run and asyncio.create_task take it.
@@ -75,6 +91,16 @@ class LifecycleFuture(Future[T], Coroutine[Any, Any, T]):
 
     def close(self) -> None:
         """Stop driving the await; asyncio calls this."""
+
+    def _check(self) -> None:
+        if self.done():
+            return
+        if self._pid != os.getpid():
+            raise AgentStateError(
+                "this future belongs to the process that this one forked from, and is "
+                "never done here; start the agent in this process"
+            )
+        self._may_wait()
 
     def _current_await(self) -> Any:
         import asyncio

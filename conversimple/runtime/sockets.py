@@ -221,6 +221,11 @@ class GuardedSocket:
 
     def close(self) -> None:
         """Give the descriptor back. Only the reading thread may do this."""
+        with self._mutex:
+            self._sock.close()
+
+    def discard(self) -> None:
+        """Give the descriptor back in a forked process, where the mutex means nothing."""
         self._sock.close()
 
     def fileno(self) -> int:

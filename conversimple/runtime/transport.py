@@ -123,6 +123,10 @@ class Transport:
         self._sock.shutdown()
         self._sock.close()
 
+    def discard(self) -> None:
+        """Give the descriptor back; the connection itself is somebody else's."""
+        self._sock.discard()
+
     def _say_goodbye(self, code: int) -> None:
         self._sock.deadline = self._clock() + CLOSE_TIMEOUT
         self._sock.wants_write = False

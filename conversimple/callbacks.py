@@ -1,0 +1,158 @@
+"""The callbacks that a user overrode: when they run, and what happens if they fail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitTimeout
+from contextvars import Context, copy_context
+from functools import partial
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any
+
+from .runtime.strand import Strand
+from .runtime.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+CALLBACK_LIMIT = 30.0
+
+Callback = Callable[..., Any]
+
+
+class Callbacks:
+    """The overridden callbacks of one agent.
+
+    Those of a call run in the call (`run_here`, `await_here`); all others run on a
+    strand, one after another. None of them can hold anything else up for longer
+    than the limit, and a failure of one is told to ``on_error``. Any thread may call
+    any method.
+
+    Args:
+        overridden: the callbacks by name.
+        workers: where they run.
+        context: the context variables that they see.
+    """
+
+    def __init__(
+        self, overridden: Mapping[str, Callback], workers: Workers, context: Context
+    ) -> None:
+        self._overridden = overridden
+        self._workers = workers
+        self._context = context
+        # A context cannot be entered twice at once, and the strand's last worker may
+        # still be leaving its own.
+        self._strand = Strand(lambda job: workers.submit(context.copy(), job))
+        self._left_behind: list[Future[None]] = []
+        self._closed = False
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._overridden
+
+    def put(
+        self,
+        name: str,
+        arguments: tuple[Any, ...],
+        after: Callable[[], None] | None = None,
+    ) -> None:
+        """Line a callback up on the strand; only appends, `kick` starts it.
+
+        Args:
+            name: the callback; nothing happens if it is not overridden.
+            arguments: what it is called with.
+            after: called when it has returned, failed, or was left behind.
+        """
+        if name in self._overridden and not self._closed:
+            self._strand.put(partial(self._run_on_strand, name, arguments, after))
+
+    def kick(self) -> None:
+        """Have the callbacks that are lined up run."""
+        self._strand.kick()
+
+    def close(self, timeout: float) -> int:
+        """Wait for the callbacks that are lined up, and take no more.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            How many callbacks still run.
+        """
+        self._strand.kick()
+        idle = self._strand.join(timeout)
+        self._closed = True
+        return sum(not future.done() for future in self._left_behind) + (not idle)
+
+    def run_here(self, name: str, *arguments: Any) -> None:
+        """Run a callback on this thread, and wait for it."""
+        try:
+            if name in self._overridden:
+                self._complete(self._overridden[name], arguments)
+        except BaseException as error:
+            self._failed(name, error)
+
+    async def await_here(self, name: str, *arguments: Any) -> None:
+        """Run a callback on this event loop, or beside it when it may block."""
+        try:
+            if name in self._overridden:
+                await self._awaitable(self._overridden[name], arguments)
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            self._failed(name, error)
+
+    def _awaitable(
+        self, callback: Callback, arguments: tuple[Any, ...]
+    ) -> Awaitable[Any]:
+        if iscoroutinefunction(callback):
+            awaitable: Awaitable[Any] = callback(*arguments)
+            return awaitable
+        complete = partial(self._complete, callback, arguments)
+        return asyncio.wrap_future(self._workers.submit(copy_context(), complete))
+
+    def _complete(self, callback: Callback, arguments: tuple[Any, ...]) -> None:
+        result = callback(*arguments)
+        if not isawaitable(result):
+            return
+        future = self._workers.spawn(copy_context(), _awaited(result))
+        try:
+            future.result(CALLBACK_LIMIT)
+        finally:
+            future.cancel()
+
+    def _run_on_strand(
+        self,
+        name: str,
+        arguments: tuple[Any, ...],
+        after: Callable[[], None] | None,
+    ) -> None:
+        callback = self._overridden[name]
+        complete = partial(self._complete, callback, arguments)
+        try:
+            future = self._workers.submit(self._context.copy(), complete)
+            self._wait(name, future)
+        except BaseException as error:
+            self._failed(name, error)
+        if after is not None:
+            after()
+
+    def _wait(self, name: str, future: Future[None]) -> None:
+        try:
+            future.result(CALLBACK_LIMIT)
+        except WaitTimeout:
+            if future.done():  # it is the callback's own
+                raise
+            self._left_behind.append(future)
+            logger.warning("%s still runs after %g s", name, CALLBACK_LIMIT)
+
+    def _failed(self, name: str, error: BaseException) -> None:
+        logger.error("the callback %s failed", name, exc_info=error)
+        if name == "on_error":
+            return
+        text = f"{name} failed with {type(error).__name__}"
+        self.put("on_error", ("callback_failed", text, {"callback": name}))
+        self.kick()
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> None:
+    await awaitable

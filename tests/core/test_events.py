@@ -1,0 +1,36 @@
+"""The values that a session gives out say what they mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from conversimple.core.events import Health, StopReport, Toolset
+from conversimple.core.states import ConnectionState
+from tests.core.helpers import REGISTRATION, TOOLS
+
+
+def test_a_report_of_zeros_is_clean() -> None:
+    """A stop is clean when nothing was left."""
+    assert StopReport().clean
+    assert StopReport(0, 0, 0).clean
+
+
+@pytest.mark.parametrize("left", ["unanswered", "unconfirmed", "abandoned"])
+def test_whatever_was_left_is_not_clean(left: str) -> None:
+    """One call, one answer or one thread that was left makes a stop unclean."""
+    assert not StopReport(**{left: 1}).clean
+
+
+def test_an_unconnected_agent_has_nothing() -> None:
+    """Health says of an agent that was never started that it has nothing."""
+    health = Health(ConnectionState.NEW)
+    assert not health.joined and not health.ready
+    assert health.conversations == {}
+    assert health.heartbeat_age is None
+
+
+def test_a_toolset_is_frozen() -> None:
+    """What was registered cannot change afterwards."""
+    toolset = Toolset(TOOLS, REGISTRATION)
+    with pytest.raises(AttributeError):
+        toolset.registration = "[]"  # type: ignore[misc]

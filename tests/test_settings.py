@@ -1,0 +1,342 @@
+"""Where settings come from, and which are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import pickle
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from conversimple import ConfigurationError, ConversimpleAgent, Settings
+from conversimple.settings import (
+    Options,
+    default_customer_id,
+    is_loopback,
+    log_level,
+    resolve,
+)
+
+KEY = "k3y/with+odd chars&more"
+
+
+def query_of(settings: Settings) -> dict[str, str]:
+    """The query of the handshake."""
+    return dict(parse_qsl(urlsplit(settings.dial_url).query))
+
+
+def test_the_defaults() -> None:
+    """They are part of the contract."""
+    settings = dataclasses.asdict(resolve("key", environ={}))
+    assert settings == {
+        "api_key": "key",
+        "customer_id": hashlib.md5(b"key").hexdigest()[:12],
+        "platform_url": "ws://localhost:4000/sdk/websocket",
+        "max_reconnect_attempts": None,
+        "reconnect_backoff": 2.0,
+        "max_backoff": 30.0,
+        "total_retry_duration": None,
+        "enable_circuit_breaker": True,
+        "heartbeat_interval": 30.0,
+        "connection_timeout": 10.0,
+        "tool_timeout": 30.0,
+        "max_message_bytes": 1_000_000,
+        "max_concurrent_calls": 128,
+        "max_queued_calls": 1000,
+        "max_abandoned": 64,
+        "executor": None,
+        "error_detail": "safe",
+        "ssl_context": None,
+    }
+
+
+def test_every_option_has_a_type() -> None:
+    """What the constructor takes by name is what Settings knows."""
+    positional = {"api_key", "customer_id", "platform_url"}
+    names = {item.name for item in dataclasses.fields(Settings)} - positional
+    assert Options.__annotations__.keys() == names
+
+
+ENVIRON = {
+    "CONVERSIMPLE_API_KEY": "env-key",
+    "CONVERSIMPLE_CUSTOMER_ID": "env-customer",
+    "CONVERSIMPLE_PLATFORM_URL": "ws://env:1/x",
+}
+
+
+def test_the_environment_fills_what_is_missing() -> None:
+    """All three, by their published names."""
+    settings = resolve(environ=ENVIRON)
+    assert settings.api_key == "env-key"
+    assert settings.customer_id == "env-customer"
+    assert settings.platform_url == "ws://env:1/x"
+
+
+def test_arguments_win_over_the_environment() -> None:
+    """Each of them alone."""
+    settings = resolve("a", "b", "ws://c/d", environ=ENVIRON)
+    assert settings.api_key == "a"
+    assert settings.customer_id == "b"
+    assert settings.platform_url == "ws://c/d"
+    assert resolve("a", environ=ENVIRON).customer_id == "env-customer"
+    assert resolve(customer_id="b", environ=ENVIRON).api_key == "env-key"
+
+
+def test_the_environment_is_read_when_an_agent_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not when the package is imported, and not later."""
+    monkeypatch.setenv("CONVERSIMPLE_API_KEY", "late")
+    agent = ConversimpleAgent()
+    monkeypatch.delenv("CONVERSIMPLE_API_KEY")
+    assert agent.connection_state == "new"
+    with pytest.raises(ConfigurationError):
+        ConversimpleAgent()
+
+
+@pytest.mark.parametrize("arguments", [{}, {"api_key": ""}, {"api_key": None}])
+def test_no_key_is_told_with_its_names(arguments: dict[str, Any]) -> None:
+    """The argument and the variable."""
+    with pytest.raises(ConfigurationError) as caught:
+        ConversimpleAgent(**arguments)
+    assert "api_key" in str(caught.value)
+    assert "CONVERSIMPLE_API_KEY" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["api_key", "customer_id", "platform_url"])
+@pytest.mark.parametrize("bad", ["\r\n", "\n", "\r", "\x00", "\t", "\x7f"])
+def test_control_characters_are_refused(name: str, bad: str) -> None:
+    """A line break in a setting would end a header, or smuggle one."""
+    values = {"api_key": "key", name: f"ws://host/secret{bad}X-Evil: 1"}
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        resolve(environ={}, **values)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", list(ENVIRON))
+def test_control_characters_of_the_environment_are_refused(name: str) -> None:
+    """A key read from a file ends in a line break."""
+    with pytest.raises(ConfigurationError, match="control character"):
+        resolve(environ={**ENVIRON, name: ENVIRON[name] + "\n"})
+
+
+@pytest.mark.parametrize("name", ["api_key", "customer_id", "platform_url"])
+def test_text_that_is_no_text_is_refused(name: str) -> None:
+    """Bytes that are not UTF-8 reach us from the environment as half pairs."""
+    values = {"api_key": "key", name: "ws://host/secret\udcff"}
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(environ={}, **values)
+    cause = caught.value.__cause__ or caught.value.__context__
+    assert not isinstance(cause, UnicodeError), "it holds the whole text"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"api_key": b"bytes"},
+        {"api_key": 5},
+        {"api_key": "  "},
+        {"api_key": "key", "customer_id": 5},
+        {"api_key": "key", "customer_id": " "},
+        {"api_key": "key", "platform_url": b"ws://host"},
+    ],
+    ids=repr,
+)
+def test_wrong_texts_are_refused(values: dict[str, Any]) -> None:
+    """Only strings with something in them."""
+    with pytest.raises(ConfigurationError):
+        resolve(environ={}, **values)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://host/sdk",
+        "https://host/sdk",
+        "localhost:4000",
+        "ws://",
+        "ws:///path",
+        "ws://host:99999/x",
+        "ws://host:port/x",
+        "ws://[::1/x",
+        "ws://user:hunter2@host/x",
+        "ws://hunter2@host/x",
+        "ws://host/x?auth_token=hunter2",
+    ],
+)
+def test_wrong_addresses_are_refused(url: str) -> None:
+    """With what is wrong, but without a secret that may be in them."""
+    with pytest.raises(ConfigurationError, match="platform_url") as caught:
+        resolve("key", platform_url=url, environ={})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_reconnect_attempts", -1),
+        ("max_reconnect_attempts", 1.5),
+        ("max_reconnect_attempts", True),
+        ("reconnect_backoff", 0.5),
+        ("reconnect_backoff", "2"),
+        ("max_backoff", 0),
+        ("max_backoff", float("nan")),
+        ("max_backoff", float("inf")),
+        ("total_retry_duration", 0),
+        ("heartbeat_interval", -1),
+        ("heartbeat_interval", None),
+        ("connection_timeout", 0),
+        ("tool_timeout", 0),
+        ("max_message_bytes", 0),
+        ("max_message_bytes", 1.0),
+        ("max_concurrent_calls", 0),
+        ("max_queued_calls", -1),
+        ("max_abandoned", -1),
+        ("error_detail", "loud"),
+        ("error_detail", None),
+        ("enable_circuit_breaker", "no"),
+        ("ssl_context", True),
+        ("executor", 4),
+    ],
+)
+def test_wrong_options_are_refused(name: str, value: Any) -> None:
+    """By name, so that the user finds it."""
+    with pytest.raises(ConfigurationError, match=name):
+        ConversimpleAgent("key", **{name: value})
+
+
+@pytest.mark.parametrize("name", ["retries", "environ", "Api_Key"])
+def test_unknown_options_are_refused(name: str) -> None:
+    """A typing error is not passed over in silence."""
+    unknown: dict[str, Any] = {name: {}}
+    with pytest.raises(ConfigurationError, match="unknown setting") as caught:
+        ConversimpleAgent("key", **unknown)
+    assert "max_reconnect_attempts" in str(caught.value)
+
+
+def test_what_may_be_absent_may_be_absent() -> None:
+    """The ends of the ranges."""
+    with ThreadPoolExecutor(1) as pool:
+        settings = resolve(
+            "key",
+            environ={},
+            options={
+                "max_reconnect_attempts": 0,
+                "max_queued_calls": 0,
+                "max_abandoned": 0,
+                "reconnect_backoff": 1,
+                "total_retry_duration": None,
+                "executor": pool,
+                "ssl_context": ssl.create_default_context(),
+            },
+        )
+    assert settings.max_reconnect_attempts == 0
+
+
+def test_settings_do_not_change() -> None:
+    """Two agents can share them."""
+    settings = resolve("key", environ={})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.api_key = "other"  # type: ignore[misc]
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_the_key_is_in_no_repr() -> None:
+    """A repr ends up in a log."""
+    settings = resolve(KEY, environ={})
+    assert KEY not in repr(settings)
+    assert KEY not in str(settings)
+    assert KEY not in settings.public_url
+
+
+def test_the_address_of_the_handshake() -> None:
+    """Key and customer are encoded, the version is the second."""
+    settings = resolve(KEY, "c 1/2", environ={})
+    assert query_of(settings) == {
+        "vsn": "2.0.0",
+        "auth_token": KEY,
+        "customer_id": "c 1/2",
+    }
+    assert KEY not in settings.dial_url, "not encoded"
+    assert settings.dial_url.startswith("ws://localhost:4000/sdk/websocket?")
+    assert settings.topic == "customer:c 1/2"
+
+
+@pytest.mark.parametrize(
+    ("vsn", "version"), [("1.0.0", 1), ("2.0.0", 2), ("", 2), ("2.1.0", 2)]
+)
+def test_the_query_of_the_address_is_kept(vsn: str, version: int) -> None:
+    """A version that stands in it wins."""
+    url = f"wss://host/sdk?region=eu&vsn={vsn}&flag="
+    settings = resolve("key", platform_url=url, environ={})
+    query = dict(parse_qsl(urlsplit(settings.dial_url).query, keep_blank_values=True))
+    assert (query["region"], query["flag"], query["vsn"]) == ("eu", "", vsn)
+    assert settings.protocol_version == version
+    assert settings.public_url == "wss://host/sdk"
+
+
+def test_the_customer_of_a_key() -> None:
+    """As the platform's other clients have it."""
+    assert default_customer_id("your-api-key") == "446713d9afdb"
+    assert resolve("k", customer_id="", environ={}).customer_id == (
+        default_customer_id("k")
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("LOCALHOST", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("10.0.0.1", False),
+        ("localhost.example.com", False),
+        ("127.0.0.1.example.com", False),
+    ],
+)
+def test_loopback(host: str, expected: bool) -> None:
+    """Only what cannot be another machine."""
+    assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize("text", ["DEBUG", "debug", "Info", "WARNING", "critical"])
+def test_levels(text: str) -> None:
+    """In any case."""
+    assert log_level({"CONVERSIMPLE_LOG_LEVEL": text}) == text.upper()
+
+
+@pytest.mark.parametrize("environ", [{}, {"CONVERSIMPLE_LOG_LEVEL": ""}])
+def test_no_level(environ: dict[str, str]) -> None:
+    """Then the application decides."""
+    assert log_level(environ) is None
+
+
+def test_a_level_that_is_none() -> None:
+    """It is told with the variable's name."""
+    with pytest.raises(ConfigurationError, match="CONVERSIMPLE_LOG_LEVEL"):
+        log_level({"CONVERSIMPLE_LOG_LEVEL": "loud"})
+
+
+def test_the_level_is_that_of_one_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The application's own loggers are left alone."""
+    root, others = logging.getLogger(), logging.getLogger("application")
+    before = (root.level, list(root.handlers), others.level)
+    monkeypatch.setenv("CONVERSIMPLE_LOG_LEVEL", "DEBUG")
+    ConversimpleAgent("key")
+    assert logging.getLogger("conversimple").level == logging.DEBUG
+    assert logging.getLogger("conversimple.core").level == logging.NOTSET
+    assert (root.level, list(root.handlers), others.level) == before
+
+
+def test_without_the_variable_the_level_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application's choice survives the making of an agent."""
+    logging.getLogger("conversimple").setLevel(logging.ERROR)
+    ConversimpleAgent("key")
+    assert logging.getLogger("conversimple").level == logging.ERROR
