@@ -318,7 +318,13 @@ class ConversimpleAgent:
             tools,
             Toolbox(self, tools, context, full_detail),
         )
-        return Engine(runtime.settings, code, conversation_id, runtime.ledger)
+        return Engine(
+            runtime.settings,
+            code,
+            conversation_id,
+            runtime.ledger,
+            runtime.session_lock,
+        )
 
     def __overrides(self, name: str) -> bool:
         own = getattr(getattr(self, name), "__func__", None)
@@ -365,6 +371,8 @@ class _Runtime:
         self.tools = tools
         self.pid = os.getpid()
         self.ledger = Ledger()
+        # Guards the ledger, and the session of every life that uses it.
+        self.session_lock = threading.Lock()
         # Guards `engine` while it is replaced.
         self.lock = threading.Lock()
         self.engine: Engine | None = None

@@ -16,7 +16,7 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .callbacks import Callback, Callbacks
 from .core.calls import Limits, Offer
@@ -44,6 +44,9 @@ from .runtime.lifecycle import LifecycleFuture
 from .runtime.workers import shared
 from .settings import Settings
 from .tools import Tool
+
+if TYPE_CHECKING:
+    from threading import Lock
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +86,12 @@ class Engine:
     """
 
     def __init__(
-        self, settings: Settings, code: UserCode, scope: str | None, ledger: Ledger
+        self,
+        settings: Settings,
+        code: UserCode,
+        scope: str | None,
+        ledger: Ledger,
+        lock: Lock,
     ) -> None:
         self.scope = scope
         self.failure: BaseException | None = None
@@ -102,7 +110,7 @@ class Engine:
         # Only the event loop's thread changes it.
         self._tasks: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._session = _session(settings, code.tools, scope, ledger)
-        self._connection = Connection(settings, self._session, self)
+        self._connection = Connection(settings, self._session, self, lock)
 
     def start(self) -> None:
         """Begin to dial."""

@@ -100,6 +100,8 @@ class Conversations:
             if conversation.registration == ref:
                 if ok:
                     self._unregistered.discard(conversation.conversation_id)
+                else:  # also when it is read, it is not registered
+                    conversation.registration = None
                 return conversation
         return None
 

@@ -24,6 +24,7 @@ MIN_TIMEOUT = 0.1
 MAX_TIMEOUT = 300.0
 MAX_ERROR_TEXT = 4000
 MAX_ID = 1000
+NO_MESSAGE = "the platform gave no message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def _conversation_ready(payload: dict[str, Any]) -> Message:
 def _error_notification(payload: dict[str, Any]) -> Message:
     return ErrorNotification(
         _word(payload, "error_type") or "platform_error",
-        _word(payload, "error_message") or "the platform gave no message",
+        _sentence(payload, "error_message"),
         payload,
     )
 
@@ -185,7 +186,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Message]] = {
     "analytics_update": AnalyticsUpdate,
     "error_notification": _error_notification,
     "connection_warning": lambda payload: ConnectionWarning(
-        _word(payload, "message") or "the platform gave no message"
+        _sentence(payload, "message")
     ),
     "hook_event": lambda payload: HookEvent(_word(payload, "event_type") or "unnamed"),
 }
@@ -193,10 +194,18 @@ _READERS: dict[str, Callable[[dict[str, Any]], Message]] = {
 
 def _word(payload: Mapping[str, Any], key: str) -> str | None:
     value = payload.get(key)
-    return value if isinstance(value, str) and value and _is_text(value) else None
+    return value if isinstance(value, str) and _is_id(value) else None
 
 
-def _is_text(value: str) -> bool:
+def _sentence(payload: Mapping[str, Any], key: str) -> str:
+    value = payload.get(key)
+    text = value if isinstance(value, str) and value else NO_MESSAGE
+    return text[:MAX_ERROR_TEXT]
+
+
+def _is_id(value: str) -> bool:
+    if not 0 < len(value) <= MAX_ID:
+        return False
     # Half a surrogate pair cannot be echoed: the server would close the socket.
     try:
         return value.isascii() or bool(value.encode())

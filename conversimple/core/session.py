@@ -219,8 +219,8 @@ class Session:
                 self._hang_up(occurrence)
             case ch.Lost() | ch.Refused():
                 self._hang_up(occurrence)
-            case ch.Ignored(why):
-                self._note(logging.DEBUG, "ignored %r: %s", frame.event, why)
+            case _:
+                self._note(logging.DEBUG, "ignored %r: %s", frame.event, occurrence.why)
         self._settle(now)
 
     def time_passed(self, now: float, heard: float) -> None:
@@ -243,8 +243,7 @@ class Session:
 
     def transport_lost(self, now: float) -> None:
         """The socket is gone."""
-        crashed = isinstance(self.hangup, ch.Lost) and self.hangup.crashed
-        self._left = self._channel.state is ChannelState.LEAVING and not crashed
+        self._left = isinstance(self.hangup, ch.Left)
         self._channel.close()
         if not self._left:
             self._ledger.lost(now)
@@ -359,8 +358,8 @@ class Session:
             case msg.Malformed(event, problem):
                 self._note(logging.WARNING, "malformed %s: %s", event, problem)
                 self._error("malformed_message", problem, {"event": event})
-            case msg.Unknown(event):
-                self._note(logging.DEBUG, "unknown event %r", event)
+            case _:
+                self._note(logging.DEBUG, "unknown event %r", message.event)
 
     def _conversation_started(self, conversation_id: str, now: float) -> None:
         if not self._conversations.concerns_us(conversation_id):
@@ -617,7 +616,11 @@ class Session:
         if record is not None:
             if not ok:
                 reason = "the platform rejected the answer"
-                details = {**record.key._asdict(), "response": response}
+                details = {
+                    "call_id": record.key.call_id,
+                    "conversation_id": record.key.conversation_id or None,
+                    "response": response,
+                }
                 self._error("delivery_rejected", reason, details)
             return
         conversation = self._conversations.replied(ref, ok)

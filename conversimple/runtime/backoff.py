@@ -5,6 +5,7 @@ tenacity interprets the policy; here is no socket, no thread and no clock.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +44,6 @@ REFUSED_FOR_GOOD = frozenset(
 REFUSALS_TO_BELIEVE = 5
 REFUSALS_SPAN = 60.0
 MAX_RETRY_AFTER = 300.0
-MAX_EXPONENT = 60
 
 
 @dataclass
@@ -90,8 +90,11 @@ def _refuses_credentials(error: BaseException) -> bool:
 
 def ceiling(settings: Settings, attempt: int) -> float:
     """The longest wait after the given failed attempt; the first is 1."""
-    exponent = min(attempt - 1, MAX_EXPONENT)
-    return min(settings.max_backoff, settings.reconnect_backoff**exponent)
+    # Compared as logarithms: the power itself may be more than a float can hold.
+    growth = (attempt - 1) * math.log(settings.reconnect_backoff)
+    if growth >= math.log(settings.max_backoff):
+        return settings.max_backoff
+    return settings.reconnect_backoff ** (attempt - 1)
 
 
 def first_wait(settings: Settings, draw: Callable[[], float] = random.random) -> float:

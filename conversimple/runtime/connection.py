@@ -73,6 +73,7 @@ class Connection:
     """Keeps an agent's session connected, on a thread of its own.
 
     Args:
+        lock: guards the session, and whatever it shares with earlier sessions.
         clock: monotonic seconds.
         draw: a random number from 0 to 1.
     """
@@ -82,6 +83,7 @@ class Connection:
         settings: Settings,
         session: Session,
         owner: Owner,
+        lock: threading.Lock | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
@@ -92,7 +94,7 @@ class Connection:
         self._draw = draw
         # Guards the session, its outbox, and which link is the current one. No
         # user code, no log handler and no blocking call under it.
-        self._lock = threading.Lock()
+        self._lock = lock or threading.Lock()
         self._became_ready = threading.Condition(self._lock)
         self._session = session
         self._link: Link | None = None

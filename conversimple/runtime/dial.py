@@ -104,7 +104,11 @@ def resolve(host: str, port: int, patience: Patience) -> list[AddressInfo]:
 
     # getaddrinfo cannot be interrupted: a lookup that takes too long is left
     # behind, and nobody looks at what it finds.
-    threading.Thread(target=look_up, name="conversimple-dns", daemon=True).start()
+    helper = threading.Thread(target=look_up, name="conversimple-dns", daemon=True)
+    try:
+        helper.start()
+    except RuntimeError as error:
+        raise OSError("no thread for the lookup") from error
     while not found:
         patience.wait(None)
     if isinstance(found[0], OSError):

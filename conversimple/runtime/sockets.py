@@ -11,6 +11,7 @@ from threading import Lock
 from typing import NamedTuple
 
 CHUNK = 64 * 1024
+HEAD = 64
 
 
 class Interrupted(TimeoutError):
@@ -225,7 +226,7 @@ class GuardedSocket:
             self._sock.close()
 
     def discard(self) -> None:
-        """Give the descriptor back in a forked process, where the mutex means nothing."""
+        """Give the descriptor back where the mutex may be held for ever: after a fork."""
         self._sock.close()
 
     def fileno(self) -> int:
@@ -251,7 +252,8 @@ class GuardedSocket:
                 pass
             else:
                 self.heard = self._clock()
-                self.head = self.head or data[:64]
+                if len(self.head) < HEAD:
+                    self.head = (self.head + data)[:HEAD]
                 return data
             self._wait(write=want_write)
 

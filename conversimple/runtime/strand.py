@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 Job = Callable[[], None]
 
@@ -28,7 +31,7 @@ class Strand:
         self._working = False
 
     def put(self, job: Job) -> None:
-        """Line a job up. It must not raise."""
+        """Line a job up."""
         self._jobs.append(job)
 
     def kick(self) -> None:
@@ -60,7 +63,13 @@ class Strand:
                 if self._finished():
                     return
             else:
-                job()
+                self._run(job)
+
+    def _run(self, job: Job) -> None:
+        try:
+            job()
+        except BaseException:
+            logger.critical("a job on the strand failed", exc_info=True)
 
     def _finished(self) -> bool:
         """Stop working, unless a job came in the meantime."""

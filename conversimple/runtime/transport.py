@@ -11,23 +11,26 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+from uuid import uuid4
 
 import websocket
 from websocket import ABNF
 
 from ..errors import (
+    ConnectionFailed,
     ConnectionLost,
     HandshakeRefused,
     PlatformUnreachable,
 )
 from ..settings import Settings
-from .dial import Patience, describe, dial
+from .dial import PORTS, Patience, describe, dial
 from .sockets import GuardedSocket, Interrupted
 
 MAX_INCOMING_BYTES = 16_000_000
 MAX_HANDSHAKE_BYTES = 64_000
 CLOSE_TIMEOUT = 1.0
+CONTROL_HEADER = 2
 NORMAL = 1000
 NO_CODE = 1005
 
@@ -132,8 +135,9 @@ class Transport:
         self._sock.wants_write = False
         try:
             self._sock.send(_frame(code.to_bytes(2, "big"), ABNF.OPCODE_CLOSE))
-            while self._ws.recv_frame().opcode != ABNF.OPCODE_CLOSE:
-                pass
+            while self._clock() < self._sock.deadline:
+                if self._ws.recv_frame().opcode == ABNF.OPCODE_CLOSE:
+                    break
         except (websocket.WebSocketException, OSError, ValueError):
             pass
 
@@ -141,10 +145,10 @@ class Transport:
         data = cast(bytes, frame.data)
         if frame.opcode == ABNF.OPCODE_CLOSE:
             raise _closed_by_peer(data)
-        if frame.opcode == ABNF.OPCODE_PING:
-            self._pongs.append(data)
-            return None
-        if frame.opcode == ABNF.OPCODE_PONG:
+        if frame.opcode in (ABNF.OPCODE_PING, ABNF.OPCODE_PONG):
+            self._sock.budget += len(data) + CONTROL_HEADER
+            if frame.opcode == ABNF.OPCODE_PING:
+                self._pongs.append(data)
             return None
         if frame.opcode != ABNF.OPCODE_CONT:
             self._fragments = []
@@ -164,13 +168,12 @@ def open_transport(settings: Settings, patience: Patience) -> Transport:
         ConnectionFailed: in one of its forms.
         Interrupted: the waker was used.
     """
-    url = settings.dial_url
-    raw = dial(urlsplit(url), patience, settings.ssl_context)
+    raw = dial(urlsplit(settings.platform_url), patience, settings.ssl_context)
     sock = GuardedSocket(raw, patience.waker, patience.clock)
     sock.deadline = patience.deadline
     sock.budget = MAX_HANDSHAKE_BYTES
     ws = websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
-    failure = _shake_hands(ws, url, sock)
+    failure = _shake_hands(ws, settings, sock)
     if failure is not None:
         sock.shutdown()
         sock.close()
@@ -178,14 +181,23 @@ def open_transport(settings: Settings, patience: Patience) -> Transport:
     return Transport(ws, sock, patience.clock)
 
 
-def _shake_hands(ws: Any, url: str, sock: GuardedSocket) -> Exception | None:
-    # The failure is returned, not raised in here: chained to the library's own
-    # exception it would carry the response's headers and body along.
+def _shake_hands(ws: Any, settings: Settings, sock: GuardedSocket) -> Exception | None:
+    # The failure is returned, not raised in here: its traceback would hold the
+    # address with the key, and the library's exception the headers and the body.
+    url = urlsplit(settings.dial_url)
+    # The library keeps cookies for the whole process, by host: no host, no cookies.
+    nowhere = url._replace(netloc=f"{uuid4().hex}.invalid").geturl()
     try:
-        ws.connect(url, socket=sock, suppress_origin=True, redirect_limit=0)
+        ws.connect(
+            nowhere,
+            host=_host_header(url),
+            socket=sock,
+            suppress_origin=True,
+            redirect_limit=0,
+        )
     except websocket.WebSocketBadStatusException as error:
         return _refusal(error.status_code, error.resp_headers or {})
-    except (websocket.WebSocketException, OSError, ValueError) as error:
+    except Exception as error:  # whatever the library makes of hostile bytes
         if sock.interrupted:
             return Interrupted("woken")
         status = _status_of(sock.head)
@@ -193,11 +205,18 @@ def _shake_hands(ws: Any, url: str, sock: GuardedSocket) -> Exception | None:
             return _refusal(status, {})
         return PlatformUnreachable(f"the handshake failed: {_safe(error)}")
     if ws.status != HTTPStatus.SWITCHING_PROTOCOLS:
-        return _refusal(ws.status or 0, {})
+        return _refusal(ws.status, {})
     return None
 
 
-def _refusal(status: int, headers: Mapping[str, str]) -> HandshakeRefused:
+def _host_header(url: SplitResult) -> str:
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
+    return host if url.port in (None, PORTS[url.scheme]) else f"{host}:{url.port}"
+
+
+def _refusal(status: int | None, headers: Mapping[str, str]) -> ConnectionFailed:
+    if status is None:
+        return PlatformUnreachable("the answer to the handshake is not HTTP")
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
@@ -228,7 +247,9 @@ _CURES |= dict.fromkeys((302, 303, 307, 308), _CURES[301])
 
 def _seconds(retry_after: str | None) -> float | None:
     """The delay form of Retry-After; the date form is not honoured."""
-    return float(retry_after) if retry_after and retry_after.isdigit() else None
+    if retry_after is None or not (retry_after.isascii() and retry_after.isdigit()):
+        return None
+    return float(retry_after)
 
 
 def _status_of(head: bytes) -> int | None:

@@ -83,13 +83,22 @@ class Workers:
     def spawn(
         self, context: contextvars.Context, coroutine: Coroutine[Any, Any, T]
     ) -> Future[T]:
-        """Run a coroutine on the private loop in a context of its own."""
-        loop = self._shared_loop()
+        """Run a coroutine on the private loop in a context of its own.
+
+        Raises:
+            RuntimeError: no thread can be started for the loop.
+        """
+        try:
+            loop = self._shared_loop()
+        except BaseException:
+            coroutine.close()
+            raise
         guarded = _keep_the_loop_alive(coroutine)
         return context.run(asyncio.run_coroutine_threadsafe, guarded, loop)
 
     def _shared_pool(self) -> ThreadPoolExecutor:
         with self._lock:
+            self._check_lease()
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(
                     POOL_SIZE, "conversimple-tool", initializer=self._remember_thread
@@ -102,16 +111,14 @@ class Workers:
 
     def _shared_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
+            self._check_lease()
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._loop_thread = threading.Thread(
-                    target=_run_loop,
-                    args=(self._loop,),
-                    name="conversimple-loop",
-                    daemon=True,
-                )
-                self._loop_thread.start()
+                self._loop, self._loop_thread = _start_loop()
             return self._loop
+
+    def _check_lease(self) -> None:
+        if not self._leases:
+            raise RuntimeError("no agent is running")
 
 
 def shared() -> Workers:
@@ -133,10 +140,31 @@ async def _keep_the_loop_alive(coroutine: Coroutine[Any, Any, T]) -> T:
         raise RuntimeError(f"the coroutine raised {type(error).__name__}") from error
 
 
+def _start_loop() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(
+        target=_run_loop, args=(loop,), name="conversimple-loop", daemon=True
+    )
+    try:
+        thread.start()
+    except BaseException:
+        loop.close()
+        raise
+    return loop, thread
+
+
+def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        try:
+            return loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as error:
+            logger.error("a task on the loop raised %s", type(error).__name__)
+
+
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
-        loop.run_forever()
+        _run_until_stopped(loop)
     finally:
         tasks = asyncio.all_tasks(loop)
         for task in tasks:

@@ -433,6 +433,17 @@ def test_a_call_that_expired_while_its_conversation_opened() -> None:
     assert driver.started == {}
 
 
+def test_a_conversation_that_opens_too_late() -> None:
+    """Opening a conversation starts no call whose deadline has just passed."""
+    driver = joined(opens=False)
+    driver.start("conv_1")
+    driver.request("call_1")
+    driver.now += 30.0
+    driver.opened("conv_1")
+    assert driver.started == {}
+    assert error_types(driver) == ["tool_timeout"]
+
+
 def test_a_start_comes_before_its_cancellation() -> None:
     """Whoever acts on the events never cancels what was not started."""
     driver = in_conversation()

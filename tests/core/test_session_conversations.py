@@ -401,8 +401,9 @@ def test_a_running_call_keeps_its_conversation_alive() -> None:
     driver = in_conversation(tool_timeout=2 * IDLE_LIMIT)
     call = driver.call()
     driver.wait(IDLE_LIMIT + 120.0)
-    assert driver.notified("on_conversation_ended") == []
     driver.succeed(call)
+    assert driver.notified("on_conversation_ended") == []
+    assert driver.cancelled == []
     driver.wait(IDLE_LIMIT + 120.0)
     assert driver.notified("on_conversation_ended") == [("conv_1",)]
 
