@@ -16,7 +16,7 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .callbacks import Callback, Callbacks
 from .core.calls import Limits, Offer
@@ -39,14 +39,11 @@ from .core.session import Options, Session
 from .core.states import ConnectionState
 from .errors import AgentStateError, ConfigurationError, ConnectionFailed
 from .invocation import Invoked, Toolbox
-from .runtime.connection import Connection
+from .runtime.connection import Connection, SessionLock
 from .runtime.lifecycle import LifecycleFuture
 from .runtime.workers import shared
 from .settings import Settings
 from .tools import Tool
-
-if TYPE_CHECKING:
-    from threading import Lock
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +88,7 @@ class Engine:
         code: UserCode,
         scope: str | None,
         ledger: Ledger,
-        lock: Lock,
+        lock: SessionLock,
     ) -> None:
         self.scope = scope
         self.failure: BaseException | None = None

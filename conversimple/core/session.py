@@ -81,6 +81,7 @@ class Session:
         state: where the agent is in its life.
         hangup: why the socket has to be closed, or None; set once a connection.
         joined_at: when this connection was joined, or None.
+        drain_until: when an orderly stop has to be over.
     """
 
     def __init__(
@@ -104,8 +105,9 @@ class Session:
         self._ever_joined = False
         self._sweep_due = now + SWEEP_INTERVAL
         self._tools_until = NEVER
-        self._drain_until = NEVER
+        self.drain_until = NEVER
         self._left = False
+        self._was_ready = False
         self._openings: Counter[str] = Counter()
         self._unnamed: dict[str, tuple[Key, bytes]] = {}
         self._unanswered = 0
@@ -136,7 +138,7 @@ class Session:
             self._unread_due(),
             now + UNREAD_DEADLINE if self._calls.active else NEVER,
             self._tools_until if self._calls.active else NEVER,
-            self._drain_until,
+            self.drain_until,
         )
 
     @property
@@ -151,9 +153,9 @@ class Session:
 
     def stable(self, now: float) -> bool:
         """Whether the connection proved good, so that back-off starts anew."""
-        if self.joined_at is None or now - self.joined_at < STABLE_AFTER:
+        if self.joined_at is None or not self._was_ready:
             return False
-        return self._conversations.all_registered
+        return now - self.joined_at >= STABLE_AFTER
 
     def finished(self, now: float) -> bool:
         """Whether a draining session needs no other connection."""
@@ -162,7 +164,7 @@ class Session:
         # Who has joined takes leave first.
         member = self._channel.state in (ChannelState.JOINED, ChannelState.LEAVING)
         owes = self._owes and not self._left
-        return now >= self._drain_until or not (member or owes)
+        return now >= self.drain_until or not (member or owes)
 
     def report(self) -> StopReport:
         """What would be left if the agent stopped now."""
@@ -249,6 +251,7 @@ class Session:
             self._ledger.lost(now)
         self._conversations.lost()
         self.joined_at = None
+        self._was_ready = False
         if self.state is ConnectionState.CONNECTED:
             self._move(ConnectionState.RECONNECTING)
 
@@ -275,7 +278,9 @@ class Session:
             now: the time.
             timeout: seconds for all of it.
         """
-        self._drain_until = min(self._drain_until, now + timeout)
+        if self.state.final:
+            return
+        self.drain_until = min(self.drain_until, now + timeout)
         self._tools_until = min(self._tools_until, now + timeout * TOOLS_SHARE_OF_DRAIN)
         if self.state is not ConnectionState.DRAINING:
             self._move(ConnectionState.DRAINING)
@@ -324,6 +329,8 @@ class Session:
     def conversation_opened(self, conversation_id: str, now: float) -> None:
         """``on_conversation_started`` returned, or was abandoned."""
         self._expire(now)
+        if conversation_id not in self._openings:
+            return
         self._openings[conversation_id] -= 1
         conversation = self._conversations.get(conversation_id)
         # A conversation that ended and started again is opened again, too.
@@ -649,6 +656,7 @@ class Session:
     def _settle(self, now: float) -> None:
         """After every fact: send what is queued, and get on with draining."""
         self._send_queued(now)
+        self._was_ready = self._was_ready or self.ready
         if self.state is not ConnectionState.DRAINING:
             return
         if now >= self._tools_until:

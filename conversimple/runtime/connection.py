@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeAlias, TypeVar
 
 from tenacity import RetryCallState, RetryError
 
@@ -28,11 +28,13 @@ from ..errors import (
 from ..settings import Settings
 from .backoff import Refusals, first_wait, retrying
 from .dial import Patience
-from .sockets import Interrupted, Waker
+from .sockets import Interrupted, Waker, nothing_to_do
 from .transport import NORMAL, Transport, open_transport
 
 logger = logging.getLogger(__name__)
 session_logger = logging.getLogger("conversimple.core.session")
+
+SessionLock: TypeAlias = threading.Lock
 
 T = TypeVar("T")
 
@@ -83,7 +85,7 @@ class Connection:
         settings: Settings,
         session: Session,
         owner: Owner,
-        lock: threading.Lock | None = None,
+        lock: SessionLock | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
@@ -222,12 +224,16 @@ class Connection:
         while True:
             self._check_finished()
             deadline = self._clock() + self._settings.connection_timeout
+            deadline = min(deadline, self._session.drain_until)
+            self._waker.before_wait = self._look_after_calls
             try:
                 return open_transport(
                     self._settings, Patience(self._waker, deadline, self._clock)
                 )
             except Interrupted:
                 continue
+            finally:
+                self._waker.before_wait = nothing_to_do
 
     def _serve(self, transport: Transport) -> NoReturn:
         link = Link(transport)
@@ -271,10 +277,16 @@ class Connection:
             case ch.Left():
                 raise Stopped
         if link.broken is not None:
+            self._hear_out(link.transport)
             raise link.broken
         if link.blocked and now >= self._stalled_at(link):
             raise ConnectionLost("the platform stopped reading")
         self._check_finished()
+
+    def _hear_out(self, transport: Transport) -> None:
+        """Read what has come, whose end says more than a failure to write."""
+        while (message := transport.receive(self._clock())) is not None:
+            self._received(message)
 
     def _stalled_at(self, link: Link) -> float:
         return link.transport.progress + self._settings.connection_timeout
@@ -289,11 +301,13 @@ class Connection:
         """The connection is over; returns whether it had proved good."""
         now = self._clock()
         with self._lock:
-            self._link = None
+            link, self._link = self._link, None
+            # A close frame must not get into the midst of what somebody still writes.
+            writing = link is not None and link.flushing
             stable = self._session.stable(now)
             if self._session.joined_at is not None:
                 self._refusals.joined()
-        transport.close(code)
+        transport.close(None if writing else code)
         self.tell(self._session.transport_lost, now)
         return stable
 
@@ -312,13 +326,21 @@ class Connection:
             Stopped: the session is finished.
         """
         until = self._clock() + seconds
-        while (now := self._clock()) < until:
+        self._waker.before_wait = self._look_after_calls
+        while (left := until - self._clock()) > 0:
             self._check_finished()
-            self.tell(self._session.time_passed, now, now)
-            with self._lock:
-                deadline = min(until, self._session.next_deadline(now))
-            self._waker.sleep(deadline - now, self._clock)
+            self._waker.sleep(left, self._clock)
+        self._waker.before_wait = nothing_to_do
         self._check_finished()
+
+    def _look_after_calls(self) -> float:
+        """Do what is due without a connection; returns when to do so again."""
+        now = self._clock()
+        self.tell(self._session.time_passed, now, now)
+        with self._lock:
+            if self._session.finished(now):
+                self._waker.wake()
+            return self._session.next_deadline(now) - now
 
     # Writing: any thread.
 
@@ -342,8 +364,6 @@ class Connection:
                     return
                 written = transport.send(texts)
         except ConnectionLost as error:
-            # What the platform said last is still to be read, so the reader
-            # decides what it means.
             link.broken = error
             self._waker.wake()
         else:

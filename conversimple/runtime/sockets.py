@@ -18,10 +18,21 @@ class Interrupted(TimeoutError):
     """Somebody woke the thread that waited."""
 
 
+def nothing_to_do() -> float:
+    """What a thread does before it waits, as a rule."""
+    return float("inf")
+
+
 class Waker:
-    """Ends the waits of one thread. `wake` and `nudge` may be called from any."""
+    """Ends the waits of one thread. `wake` and `nudge` may be called from any.
+
+    Attributes:
+        before_wait: called by the thread before each wait; returns after how many
+            seconds it wants to be called again.
+    """
 
     def __init__(self) -> None:
+        self.before_wait: Callable[[], float] = nothing_to_do
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
@@ -84,7 +95,7 @@ def wait(
         write: also wait until the socket can be written.
         seconds: how long at most; infinity is for ever.
     """
-    seconds = max(seconds, 0.0)
+    seconds = max(min(seconds, waker.before_wait()), 0.0)
     timeout = None if seconds == float("inf") else seconds
     if hasattr(select, "poll"):
         ready = _poll(sock, waker, write, timeout)
