@@ -112,7 +112,7 @@ def test_no_key_is_told_with_its_names(arguments: dict[str, Any]) -> None:
 @pytest.mark.parametrize("bad", ["\r\n", "\n", "\r", "\x00", "\t", "\x7f"])
 def test_control_characters_are_refused(name: str, bad: str) -> None:
     """A line break in a setting would end a header, or smuggle one."""
-    values = {"api_key": "key", name: f"ws://host/secret{bad}X-Evil: 1"}
+    values: dict[str, Any] = {"api_key": "key", name: f"ws://host/secret{bad}X-Evil: 1"}
     with pytest.raises(ConfigurationError, match=name) as caught:
         resolve(environ={}, **values)
     assert "secret" not in str(caught.value)
@@ -128,7 +128,7 @@ def test_control_characters_of_the_environment_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["api_key", "customer_id", "platform_url"])
 def test_text_that_is_no_text_is_refused(name: str) -> None:
     """Bytes that are not UTF-8 reach us from the environment as half pairs."""
-    values = {"api_key": "key", name: "ws://host/secret\udcff"}
+    values: dict[str, Any] = {"api_key": "key", name: "ws://host/secret\udcff"}
     with pytest.raises(ConfigurationError) as caught:
         resolve(environ={}, **values)
     cause = caught.value.__cause__ or caught.value.__context__

@@ -237,7 +237,7 @@ class GuardedSocket:
             self._sock.close()
 
     def discard(self) -> None:
-        """Give the descriptor back where the mutex may be held for ever: after a fork."""
+        """Give the descriptor back, not caring who has the mutex: after a fork."""
         self._sock.close()
 
     def fileno(self) -> int:
