@@ -391,3 +391,11 @@ def test_after_the_leave_no_heartbeat_goes_out() -> None:
     driver.sent()
     driver.pass_time(0.5)
     assert driver.sent() == []
+
+
+def test_what_has_failed_is_not_drained() -> None:
+    """An order to stop that comes after the failure changes nothing."""
+    driver = in_conversation()
+    driver.session.failed("nobody is there")
+    driver.drain()
+    assert driver.session.state is ConnectionState.FAILED

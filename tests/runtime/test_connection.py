@@ -473,8 +473,18 @@ def test_the_close_code_is_kept(server: ScriptedServer, code: int) -> None:
         assert cause.code == code
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"",
+        server_frame(9, b"ping"),
+        server_frame(2, b"binary"),
+        server_frame(1, b"[", fin=False) + server_frame(0, b"]"),
+    ],
+    ids=["at once", "ping", "binary", "fragments"],
+)
 def test_the_close_code_outlives_a_write_that_failed_first(
-    server: ScriptedServer,
+    server: ScriptedServer, before: bytes
 ) -> None:
     """What the platform said last is read, also when sending failed before that."""
     gate = threading.Event()
@@ -490,6 +500,7 @@ def test_the_close_code_outlives_a_write_that_failed_first(
         peer.send_raw(
             push_frame(peer, "error_notification", {"error_type": "first"})
             + push_frame(peer, "tool_call_request", request(tool="unknown"))
+            + before
             + server_frame(8, (4001).to_bytes(2, "big"))
         )
         peer.abort()
@@ -1144,6 +1155,26 @@ def test_a_stop_with_an_answer_owed_ends_in_time_on_the_way(
             agent.answer(call, "owed")
             assert agent.stop(0.2) < 1.2
             assert agent.session.report().unconfirmed == 1
+
+
+@pytest.mark.parametrize("retries", [1, 3])
+def test_a_stop_that_runs_out_of_time_is_a_stop(
+    server: ScriptedServer, retries: int
+) -> None:
+    """The dial that the stop cut short does not make a failure of it."""
+    with CuttingProxy(server.port) as proxy:
+        with Agent(proxy.url_for(server.url), max_reconnect_attempts=retries) as agent:
+            peer = joined(agent, server)
+            peer.push("tool_call_request", request())
+            call = agent.call()
+            proxy.stall()
+            proxy.cut("rst")
+            proxy.wait_for_links(2)
+            agent.answer(call, "owed")
+            agent.stop(0.2)
+            assert agent.states[-1] == "stopped"
+            assert agent.failure is None
+            assert not agent.errors
 
 
 def test_deadlines_of_calls_go_on_while_it_dials(server: ScriptedServer) -> None:
