@@ -35,7 +35,8 @@ from .core.events import (
 )
 from .core.ledger import Ledger
 from .core.messages import ToolCall, calling
-from .core.session import Options, Session
+from .core.answers import Options
+from .core.session import Session
 from .core.states import ConnectionState
 from .errors import AgentStateError, ConfigurationError, ConnectionFailed
 from .invocation import Invoked, Toolbox

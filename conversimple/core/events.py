@@ -63,6 +63,34 @@ class Note(NamedTuple):
 Event = Start | Cancel | Open | Notify | Note
 
 
+class EventQueue:
+    """What has happened and was not acted upon yet, in order."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def add(self, event: Event) -> None:
+        """Something has happened."""
+        self._events.append(event)
+
+    def note(self, level: int, text: str, *arguments: object) -> None:
+        """Have a log record written."""
+        self.add(Note(level, text, arguments))
+
+    def notify(self, callback: str, *arguments: Any) -> None:
+        """Have a callback of the agent run."""
+        self.add(Notify(callback, arguments))
+
+    def error(self, error_type: str, text: str, details: dict[str, Any]) -> None:
+        """Have ``on_error`` run."""
+        self.notify("on_error", error_type, text, details)
+
+    def take(self) -> list[Event]:
+        """All events since the last time."""
+        events, self._events = self._events, []
+        return events
+
+
 @dataclass(frozen=True)
 class Toolset:
     """What a session has to know about the agent's tools.

@@ -9,31 +9,26 @@ take new work.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from . import channel as ch
 from . import messages as msg
-from .calls import Calls, Limits
+from .answers import Answers, Options, details_of
+from .calls import Calls
 from .channel import NEVER, Channel, ChannelState
 from .conversations import Conversation, Conversations
 from .events import (
     Cancel,
     Event,
+    EventQueue,
     Failure,
     Health,
-    Note,
-    Notify,
     Open,
     Outcome,
     Start,
     StopReport,
-    Success,
     Toolset,
 )
 from .frames import Frame
@@ -44,34 +39,12 @@ UNREAD_DEADLINE = 1.0
 SWEEP_INTERVAL = 60.0
 STABLE_AFTER = 10.0
 TOOLS_SHARE_OF_DRAIN = 0.8
-ENVELOPE_BYTES = 512
-MAX_UNNAMED = 10_000
 
 STOPPING = "stopping: the agent takes no new calls"
 GIVEN_UP = "the agent stopped before the tool returned; its outcome is unknown"
 HUNG_UP = "the conversation ended before the tool was run"
 
 Hangup = ch.Lost | ch.Refused | ch.Left
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a session is told at birth.
-
-    Attributes:
-        scope: the only conversation to serve, or None for all.
-        tool_timeout: seconds for a call that names none.
-        max_message_bytes: the largest message that is sent.
-        clock: handed on to the calls, for tools to see how much time is left.
-        timestamp: the wall-clock time as ISO text, for error answers.
-    """
-
-    scope: str | None
-    limits: Limits
-    tool_timeout: float
-    max_message_bytes: int
-    clock: Callable[[], float]
-    timestamp: Callable[[], str]
 
 
 class Session:
@@ -100,7 +73,8 @@ class Session:
         self._options = options
         self._conversations = Conversations(options.scope, now)
         self._calls = Calls(options.limits)
-        self._events: list[Event] = []
+        self._events = EventQueue()
+        self._answers = Answers(tools, options, ledger, self._events)
         self.joined_at: float | None = None
         self._ever_joined = False
         self._sweep_due = now + SWEEP_INTERVAL
@@ -109,7 +83,6 @@ class Session:
         self._left = False
         self._was_ready = False
         self._openings: Counter[str] = Counter()
-        self._unnamed: dict[str, tuple[Key, bytes]] = {}
         self._unanswered = 0
 
     # Values out.
@@ -120,9 +93,7 @@ class Session:
 
     def events(self) -> list[Event]:
         """What has happened since the last time, in order."""
-        events, self._events = self._events, []
-        events += map(Start, self._calls.take_startable())
-        return events
+        return [*self._events.take(), *map(Start, self._calls.take_startable())]
 
     def next_deadline(self, now: float) -> float:
         """When `time_passed` has something to do.
@@ -222,7 +193,9 @@ class Session:
             case ch.Lost() | ch.Refused():
                 self._hang_up(occurrence)
             case _:
-                self._note(logging.DEBUG, "ignored %r: %s", frame.event, occurrence.why)
+                self._events.note(
+                    logging.DEBUG, "ignored %r: %s", frame.event, occurrence.why
+                )
         self._settle(now)
 
     def time_passed(self, now: float, heard: float) -> None:
@@ -258,16 +231,16 @@ class Session:
     def attempt_failed(self, reason: str) -> None:
         """A dial, a handshake or a join failed, and will be tried again."""
         if self._ever_joined:
-            self._note(logging.WARNING, "not connected: %s", reason)
+            self._events.note(logging.WARNING, "not connected: %s", reason)
         else:
-            self._note(logging.ERROR, "not connected: %s", reason)
-            self._error("connection_failed", reason, {"permanent": False})
+            self._events.note(logging.ERROR, "not connected: %s", reason)
+            self._events.error("connection_failed", reason, {"permanent": False})
 
     def failed(self, reason: str) -> None:
         """There will be no connection any more."""
         self._move(ConnectionState.FAILED)
-        self._note(logging.ERROR, "gave up: %s", reason)
-        self._error("connection_failed", reason, {"permanent": True})
+        self._events.note(logging.ERROR, "gave up: %s", reason)
+        self._events.error("connection_failed", reason, {"permanent": True})
 
     def drain(self, now: float, timeout: float) -> None:
         """Stop in an orderly way: finish and answer what runs, then leave.
@@ -310,11 +283,9 @@ class Session:
         """
         self._expire(now)
         if not self._ledger.awaits(_key(call)):
-            self._note(logging.INFO, "dropped the late result of %r", call.call_id)
-        if isinstance(outcome, Success):
-            accepted = self._succeed(call, outcome.result)
-        else:
-            accepted = self._fail(call, outcome.error_type, outcome.message)
+            text = "dropped the late result of %r"
+            self._events.note(logging.INFO, text, call.call_id)
+        accepted = self._answers.record(call, _key(call), outcome)
         if over or not accepted:
             self._over(call, now)
         self._settle(now)
@@ -352,25 +323,29 @@ class Session:
             case msg.ConversationEnded(conversation_id):
                 self._conversation_ended(conversation_id)
             case msg.ConfigUpdate(config):
-                self._notify("on_config_update", config)
+                self._events.notify("on_config_update", config)
             case msg.AnalyticsUpdate(analytics):
-                self._notify("on_analytics_update", analytics)
+                self._events.notify("on_analytics_update", analytics)
             case msg.ErrorNotification(error_type, text, details):
-                self._note(logging.WARNING, "the platform reports %r", error_type)
-                self._error(error_type, text, details)
+                self._events.note(
+                    logging.WARNING, "the platform reports %r", error_type
+                )
+                self._events.error(error_type, text, details)
             case msg.ConnectionWarning(text):
-                self._note(logging.WARNING, "the platform warns: %r", text)
+                self._events.note(logging.WARNING, "the platform warns: %r", text)
             case msg.HookEvent(event_type):
-                self._note(logging.DEBUG, "hook event %r", event_type)
+                self._events.note(logging.DEBUG, "hook event %r", event_type)
             case msg.Malformed(event, problem):
-                self._note(logging.WARNING, "malformed %s: %s", event, problem)
-                self._error("malformed_message", problem, {"event": event})
+                self._events.note(logging.WARNING, "malformed %s: %s", event, problem)
+                self._events.error("malformed_message", problem, {"event": event})
             case _:
-                self._note(logging.DEBUG, "unknown event %r", message.event)
+                self._events.note(logging.DEBUG, "unknown event %r", message.event)
 
     def _conversation_started(self, conversation_id: str, now: float) -> None:
         if not self._conversations.concerns_us(conversation_id):
-            self._note(logging.DEBUG, "not our conversation: %r", conversation_id)
+            self._events.note(
+                logging.DEBUG, "not our conversation: %r", conversation_id
+            )
             return
         if self.state is ConnectionState.DRAINING:
             return
@@ -383,11 +358,13 @@ class Session:
             conversation.announced = True
             conversation.open = False
             self._openings[conversation_id] += 1
-            self._events.append(Open(conversation_id))
+            self._events.add(Open(conversation_id))
 
     def _conversation_ended(self, conversation_id: str) -> None:
         if self._conversations.end(conversation_id) is None:
-            self._note(logging.DEBUG, "not a live conversation: %r", conversation_id)
+            self._events.note(
+                logging.DEBUG, "not a live conversation: %r", conversation_id
+            )
             return
         for call in self._calls.give_up_unstarted(conversation_id):
             self._fail(call, "tool_cancelled", HUNG_UP)
@@ -405,14 +382,14 @@ class Session:
         ending = self._conversations.is_ending(conversation_id)
         if ending and not self._calls.any_of(conversation_id):
             self._conversations.forget(conversation_id)
-            self._notify("on_conversation_ended", conversation_id)
+            self._events.notify("on_conversation_ended", conversation_id)
 
     def _sweep(self, now: float) -> None:
         self._sweep_due = now + SWEEP_INTERVAL
         for conversation_id in self._conversations.idle(now):
             if self._calls.any_of(conversation_id):
                 continue
-            self._note(logging.INFO, "conversation %r is idle", conversation_id)
+            self._events.note(logging.INFO, "conversation %r is idle", conversation_id)
             self._conversation_ended(conversation_id)
 
     def _touch(self, conversation_id: str, now: float) -> None:
@@ -428,123 +405,44 @@ class Session:
     def _requested(self, request: msg.ToolCallRequest, now: float) -> None:
         conversation_id = request.conversation_id or self._conversations.only_one()
         if not self._conversations.concerns_us(conversation_id or ""):
-            self._note(logging.DEBUG, "not our call: %r", request.call_id)
+            self._events.note(logging.DEBUG, "not our call: %r", request.call_id)
             return
-        digest = _digest(request)
-        key = Key(conversation_id or "", request.call_id)
-        if request.conversation_id is None:
-            key = self._key_of_unnamed(key, digest)
+        key, digest = self._answers.identify(request, conversation_id)
         admission = self._ledger.admit(key, digest, now)
         if admission is Admission.NEW:
             self._admit(request, key, now)
         elif admission is Admission.ANSWERED:
             self._ledger.replay(key)
         elif admission is Admission.REUSED:
-            self._error("call_id_reused", admission.value, _details(request, key))
+            details = details_of(request, key)
+            self._events.error("call_id_reused", admission.value, details)
         elif admission is not Admission.RUNNING:
             self._answer_unrecorded(request, key, admission.value)
 
-    def _key_of_unnamed(self, key: Key, digest: bytes) -> Key:
-        """The key of a request that names no conversation.
-
-        Asked again after the conversations changed, it is still the same call.
-        """
-        known, known_digest = self._unnamed.get(key.call_id, (key, digest))
-        if known_digest == digest:
-            key = known
-        self._unnamed[key.call_id] = (key, digest)
-        if len(self._unnamed) > MAX_UNNAMED:
-            del self._unnamed[next(iter(self._unnamed))]
-        return key
-
     def _admit(self, request: msg.ToolCallRequest, key: Key, now: float) -> None:
-        refusal = self._refusal(request, key)
+        stopping = self.state is ConnectionState.DRAINING
+        refusal = self._answers.refusal(request, key, STOPPING if stopping else None)
         if refusal is None:
-            self._take_on(request, key, now)
-        else:
-            self._refuse(request, key, refusal)
+            refusal = self._take_on(request, key, now)
+        if refusal is not None:
+            self._answers.record(request, key, refusal)
 
-    def _refusal(self, request: msg.ToolCallRequest, key: Key) -> Failure | None:
-        """Why the call cannot even be considered, or None."""
-        if not key.conversation_id:
-            return Failure(
-                "tool_execution_error",
-                "conversation_id is missing, and not exactly one conversation is live",
-            )
-        if self.state is ConnectionState.DRAINING:
-            return Failure("tool_execution_error", STOPPING)
-        if request.tool_name not in self._tools.offers:
-            offered = ", ".join(sorted(self._tools.offers)) or "none"
-            return Failure(
-                "tool_not_found",
-                f"there is no tool {(request.tool_name or '')[:100]!r}; "
-                f"the tools are: {offered}",
-            )
-        if request.arguments is None:
-            return Failure("invalid_parameters", "the arguments must be an object")
-        return None
-
-    def _take_on(self, request: msg.ToolCallRequest, key: Key, now: float) -> None:
-        assert request.tool_name is not None and request.arguments is not None
+    def _take_on(
+        self, request: msg.ToolCallRequest, key: Key, now: float
+    ) -> Failure | None:
+        """Schedule a call; returns why there is no room for it, or None."""
         if self._conversations.get(key.conversation_id) is None:
             self._conversation_started(key.conversation_id, now)
         self._touch(key.conversation_id, now)
         conversation = self._conversations.get(key.conversation_id)
         held = conversation is not None and not conversation.open
-        offer = self._tools.offers[request.tool_name]
+        call, offer = self._answers.call_for(request, key, now)
         busy = self._calls.refusal(offer.blocking, held)
         if busy is not None:
-            self._refuse(request, key, Failure("tool_execution_error", busy))
-            return
-        seconds = self._seconds_for(request, offer.timeout)
-        call = msg.ToolCall(
-            call_id=request.call_id,
-            tool_name=request.tool_name,
-            arguments=request.arguments,
-            conversation_id=key.conversation_id,
-            timeout_seconds=seconds,
-            deadline=now + seconds,
-            clock=self._options.clock,
-        )
+            return Failure("tool_execution_error", busy)
         self._calls.admit(key, call, offer.blocking, held)
-        self._note(logging.DEBUG, "call %r of %s", call.call_id, call.tool_name)
-
-    def _seconds_for(
-        self, request: msg.ToolCallRequest, tool_timeout: float | None
-    ) -> float:
-        asked = request.timeout_seconds
-        if asked is None:
-            return tool_timeout or self._options.tool_timeout
-        return min(asked, tool_timeout or asked)
-
-    def _succeed(self, call: msg.ToolCall, result: str) -> bool:
-        body = msg.encode_result(call, result)
-        size = (len(body) if body.isascii() else len(body.encode())) + ENVELOPE_BYTES
-        limit = self._options.max_message_bytes
-        if size > limit:
-            text = f"the result is too large: about {size} of {limit} bytes"
-            self._fail(call, "tool_result_invalid", text)
-            return False
-        self._note(logging.DEBUG, "call %r: a result", call.call_id)
-        return self._ledger.answer(_key(call), msg.RESPONSE, body)
-
-    def _fail(self, call: msg.ToolCall, error_type: str, text: str) -> bool:
-        return self._record_error(call, _key(call), Failure(error_type, text))
-
-    def _refuse(self, request: msg.ToolCallRequest, key: Key, refusal: Failure) -> None:
-        self._record_error(request, key, refusal)
-
-    def _record_error(
-        self, request: msg.ToolCallRequest | msg.ToolCall, key: Key, failure: Failure
-    ) -> bool:
-        body = self._error_body(request, key, failure)
-        accepted = self._ledger.answer(key, msg.ERROR, body)
-        if accepted:
-            self._note(
-                logging.DEBUG, "call %r: %s", request.call_id, failure.error_type
-            )
-            self._error(*failure, _details(request, key))
-        return accepted
+        self._events.note(logging.DEBUG, "call %r of %s", call.call_id, call.tool_name)
+        return None
 
     def _answer_unrecorded(
         self, request: msg.ToolCallRequest, key: Key, text: str
@@ -552,20 +450,12 @@ class Session:
         """Answer what the ledger has no room for, or only a tombstone of."""
         failure = Failure("tool_execution_error", text)
         if self.joined:
-            body = self._error_body(request, key, failure)
+            body = self._answers.error_body(request, key, failure)
             self._channel.push(msg.ERROR, body)
-        self._error(*failure, _details(request, key))
+        self._events.error(*failure, details_of(request, key))
 
-    def _error_body(
-        self, request: msg.ToolCallRequest | msg.ToolCall, key: Key, failure: Failure
-    ) -> str:
-        return msg.encode_error(
-            request,
-            key.conversation_id or None,
-            failure.error_type,
-            failure.message,
-            self._options.timestamp(),
-        )
+    def _fail(self, call: msg.ToolCall, error_type: str, text: str) -> bool:
+        return self._answers.record(call, _key(call), Failure(error_type, text))
 
     def _expire(self, now: float) -> None:
         for call in self._calls.expired(now):
@@ -579,7 +469,7 @@ class Session:
 
     def _cancel(self, call: msg.ToolCall) -> None:
         call.cancellation.requested = True
-        self._events.append(Cancel(call))
+        self._events.add(Cancel(call))
 
     # The wire.
 
@@ -628,11 +518,11 @@ class Session:
                     "conversation_id": record.key.conversation_id or None,
                     "response": response,
                 }
-                self._error("delivery_rejected", reason, details)
+                self._events.error("delivery_rejected", reason, details)
             return
         conversation = self._conversations.replied(ref, ok)
         if conversation is not None and not ok:
-            self._error(
+            self._events.error(
                 "registration_rejected",
                 "the platform rejected the tools",
                 {
@@ -676,39 +566,13 @@ class Session:
 
     def _move(self, state: ConnectionState) -> None:
         assert state in TRANSITIONS[self.state], (self.state, state)
-        self._note(logging.INFO, "%s -> %s", self.state, state)
+        self._events.note(logging.INFO, "%s -> %s", self.state, state)
         self.state = state
-        self._notify("on_connection_state", state)
-
-    def _notify(self, callback: str, *arguments: Any) -> None:
-        self._events.append(Notify(callback, arguments))
-
-    def _error(self, error_type: str, text: str, details: dict[str, Any]) -> None:
-        self._notify("on_error", error_type, text, details)
-
-    def _note(self, level: int, text: str, *arguments: object) -> None:
-        self._events.append(Note(level, text, arguments))
+        self._events.notify("on_connection_state", state)
 
 
 def _key(call: msg.ToolCall) -> Key:
     return Key(call.conversation_id, call.call_id)
-
-
-def _digest(request: msg.ToolCallRequest) -> bytes:
-    """What tells two requests under one id apart: the tool and its arguments."""
-    try:
-        text = json.dumps([request.tool_name, request.arguments], sort_keys=True)
-    except RecursionError:
-        text = f"{request.tool_name}: too deep"
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
-def _details(request: msg.ToolCallRequest | msg.ToolCall, key: Key) -> dict[str, Any]:
-    return {
-        "call_id": request.call_id,
-        "tool_name": request.tool_name,
-        "conversation_id": key.conversation_id or None,
-    }
 
 
 def _timeout_text(call: msg.ToolCall) -> str:

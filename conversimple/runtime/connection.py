@@ -38,6 +38,8 @@ SessionLock: TypeAlias = threading.Lock
 
 T = TypeVar("T")
 
+LAST_WORDS = 0.5
+
 
 class Stopped(Exception):
     """The session is finished: end the thread."""
@@ -232,6 +234,10 @@ class Connection:
                 )
             except Interrupted:
                 continue
+            except ConnectionFailed:
+                # Cut short by the end of a stop, it says nothing of the platform.
+                self._check_finished()
+                raise
             finally:
                 self._waker.before_wait = nothing_to_do
 
@@ -285,8 +291,12 @@ class Connection:
 
     def _hear_out(self, transport: Transport) -> None:
         """Read what has come, whose end says more than a failure to write."""
-        while (message := transport.receive(self._clock())) is not None:
-            self._received(message)
+        until = self._clock() + LAST_WORDS
+        while self._clock() < until:
+            # None may be a PING, or part of a message: there may be more behind it.
+            message = transport.receive(until)
+            if message is not None:
+                self._received(message)
 
     def _stalled_at(self, link: Link) -> float:
         return link.transport.progress + self._settings.connection_timeout

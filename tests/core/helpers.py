@@ -26,7 +26,8 @@ from conversimple.core.events import (
 from conversimple.core.frames import Frame
 from conversimple.core.ledger import Ledger
 from conversimple.core.messages import ToolCall
-from conversimple.core.session import Options, Session
+from conversimple.core.answers import Options
+from conversimple.core.session import Session
 from conversimple.core.states import ConnectionState
 
 TOPIC = "customer:c1"

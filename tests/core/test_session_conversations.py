@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from conversimple.core import session
+from conversimple.core import answers
 from conversimple.core.conversations import IDLE_LIMIT
 from conversimple.core.events import Notify, Open, Start
 from tests.core.helpers import SessionDriver, in_conversation, joined, names_of
@@ -249,7 +249,7 @@ def test_unnamed_calls_are_remembered_up_to_a_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The conversation of the oldest unnamed call is the first to be forgotten."""
-    monkeypatch.setattr(session, "MAX_UNNAMED", 2)
+    monkeypatch.setattr(answers, "MAX_UNNAMED", 2)
     driver = in_conversation("conv_1")
     for number in (1, 2, 3):
         driver.request(f"call_{number}", None)

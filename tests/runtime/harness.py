@@ -17,7 +17,8 @@ from conversimple.core.channel import Channel
 from conversimple.core.events import Event, Notify, Open, Start, Success, Toolset
 from conversimple.core.ledger import Ledger
 from conversimple.core.messages import ToolCall
-from conversimple.core.session import Options, Session
+from conversimple.core.answers import Options
+from conversimple.core.session import Session
 from conversimple.runtime.connection import Connection
 from conversimple.runtime.sockets import Waker
 from conversimple.settings import Settings

@@ -13,7 +13,8 @@ from conversimple.core.channel import Channel
 from conversimple.core.events import Failure, Open, Start, Success, Toolset
 from conversimple.core.ledger import Ledger
 from conversimple.core.messages import ToolCall
-from conversimple.core.session import Options, Session
+from conversimple.core.answers import Options
+from conversimple.core.session import Session
 from tests.wire.transcript import Placeholders, Step, load, names
 
 WEATHER = {
