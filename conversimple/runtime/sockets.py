@@ -172,7 +172,7 @@ class GuardedSocket:
             TimeoutError: the deadline passed, or the waker was used.
             OSError: the connection is broken.
         """
-        if self._position >= len(self._received):
+        if size and self._position >= len(self._received):
             self._received = self._fill()
             self._position = 0
         data = self._received[self._position : self._position + size]

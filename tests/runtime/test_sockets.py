@@ -290,6 +290,13 @@ def test_the_end_is_an_empty_read(waker: Waker) -> None:
     close_both(ours)
 
 
+def test_reading_nothing_does_not_wait(waker: Waker) -> None:
+    """An empty body of a refusal is there at once, with nothing to read."""
+    ours, theirs = socket.socketpair()
+    assert GuardedSocket(ours, waker).recv(0) == b""
+    close_both(ours, theirs)
+
+
 def test_the_head_is_kept_however_it_comes(waker: Waker) -> None:
     """The first bytes are kept even when they come one by one."""
     fake = FakeSocket()
