@@ -231,7 +231,7 @@ def test_the_example_commands_serve_the_platform_command(
         ]
         try:
             text = Path(log.name)
-            eventually(lambda: "connected" in text.read_text(), PATIENCE)
+            eventually(lambda: "-> connected" in text.read_text(), PATIENCE)
         finally:
             for terminal in reversed(terminals):
                 terminal.send_signal(signal.SIGTERM)
