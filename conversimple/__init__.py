@@ -30,7 +30,7 @@ from .errors import (
 from .settings import Settings
 from .tools import tool, tool_async
 
-__version__ = "0.1.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "AgentStateError",

@@ -277,7 +277,7 @@ def test_an_on_error_that_raises(
         seen.wait_for(("bad", "on_error"))
         assert conversation.call("add", a=1) == 2
     assert seen.items == [("bad", "on_error"), "tool"]
-    failed = [r for r in caplog.records if "on_error" in r.getMessage()]
+    failed = [r for r in caplog.records if "callback on_error" in r.getMessage()]
     assert [(r.levelno, r.name) for r in failed] == [
         (logging.ERROR, "conversimple.callbacks")
     ]

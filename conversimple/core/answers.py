@@ -170,8 +170,8 @@ class Answers:
         body = self.error_body(request, key, failure)
         accepted = self._ledger.answer(key, msg.ERROR, body)
         if accepted:
-            text = "call %r: %s"
-            self._events.note(logging.DEBUG, text, request.call_id, failure.error_type)
+            said = (request.call_id, request.tool_name, failure.error_type)
+            self._events.note(logging.WARNING, "call %r of %r: %s", *said)
             self._events.error(*failure, details_of(request, key))
         return accepted
 
