@@ -6,11 +6,13 @@
     ├── ConfigurationError (ValueError)      a setting is missing or wrong
     ├── ToolDefinitionError (TypeError)      a tool cannot be described
     ├── AgentStateError (RuntimeError)       called at a moment when it cannot work
+    ├── JournalError                         the journal cannot be read or written
     ├── ConnectionFailed (ConnectionError)   no working connection to the platform
     │   ├── PlatformUnreachable              DNS, TCP, TLS, a time-out: nobody answered
     │   ├── HandshakeRefused                 an HTTP status instead of a WebSocket
     │   ├── CertificateRejected              the server's certificate is not trusted
     │   ├── JoinRefused                      the channel said no
+    │   ├── RegistrationFailed               the tools bring the platform down
     │   ├── ConnectionLost                   an open connection ended
     │   └── RetriesExhausted                 the configured attempts are used up
     ├── ToolError                            raised by tools; the model may hear it
@@ -53,6 +55,24 @@ class ToolDefinitionError(ConversimpleError, TypeError):
 
 class AgentStateError(ConversimpleError, RuntimeError):
     """The agent is in a state in which this cannot work; the message says which."""
+
+
+class JournalError(ConversimpleError):
+    """The journal cannot be read or written; the message says why.
+
+    Attributes:
+        path: the journal's file.
+    """
+
+    retryable = True
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"the journal {path} cannot be used: {problem}")
+        self.path = path
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.path, self.problem)
 
 
 class ConnectionFailed(ConversimpleError, ConnectionError):
@@ -107,6 +127,12 @@ class JoinRefused(ConnectionFailed):
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         return type(self), (str(self), self.reason)
+
+
+class RegistrationFailed(ConnectionFailed):
+    """The platform fails each time that the agent's tools are registered."""
+
+    retryable = False
 
 
 class ConnectionLost(ConnectionFailed):

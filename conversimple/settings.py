@@ -11,10 +11,10 @@ import re
 import ssl
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, TypedDict
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from .errors import ConfigurationError
 
@@ -61,6 +61,13 @@ class Settings:
         error_detail: "safe" hides the text of unexpected exceptions from the
             platform; "full" shows it.
         ssl_context: replaces the default TLS context.
+        journal: file in which calls are noted, so that a killed process does nothing
+            twice; None keeps no journal.
+        journal_synchronous: "normal" survives the death of the process, "full" that
+            of the machine, and waits for the disk.
+        proxy: ``http://`` address of a proxy to go through, never shown in a repr or
+            a log; "" goes through none, None through the one that the environment
+            names. No proxy leads to this machine itself.
     """
 
     api_key: str = field(repr=False)
@@ -81,6 +88,9 @@ class Settings:
     executor: Executor | None = None
     error_detail: str = "safe"
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
+    journal: str | os.PathLike[str] | None = None
+    journal_synchronous: str = "normal"
+    proxy: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_text("api_key", self.api_key)
@@ -88,12 +98,20 @@ class Settings:
             object.__setattr__(self, "customer_id", default_customer_id(self.api_key))
         check_text("customer_id", self.customer_id)
         _check_url(self.platform_url)
+        object.__setattr__(self, "proxy", _proxy_of(self.proxy, self.platform_url))
         _check_numbers(self)
         if not isinstance(self.enable_circuit_breaker, bool):
             raise ConfigurationError("enable_circuit_breaker must be True or False")
         if self.error_detail not in ("safe", "full"):
             raise ConfigurationError(
                 f"error_detail must be 'safe' or 'full', not {self.error_detail!r}"
+            )
+        if self.journal is not None:
+            _check_journal(self.journal)
+        if self.journal_synchronous not in ("normal", "full"):
+            raise ConfigurationError(
+                "journal_synchronous must be 'normal' or 'full', "
+                f"not {self.journal_synchronous!r}"
             )
         if self.ssl_context is not None and not isinstance(
             self.ssl_context, ssl.SSLContext
@@ -146,7 +164,8 @@ def resolve(
         api_key: the key, else ``CONVERSIMPLE_API_KEY``.
         customer_id: the customer, else ``CONVERSIMPLE_CUSTOMER_ID``.
         platform_url: the address, else ``CONVERSIMPLE_PLATFORM_URL``.
-        options: the other fields of `Settings`, by name.
+        options: the other fields of `Settings`, by name; a proxy that is None is
+            the environment's.
         environ: replaces ``os.environ``.
 
     Raises:
@@ -164,11 +183,53 @@ def resolve(
         raise ConfigurationError(
             "no API key: pass api_key=… or set the environment variable " f"{API_KEY}"
         )
-    return Settings(
+    settings = Settings(
         api_key=key,
         customer_id=customer_id or environ.get(CUSTOMER_ID) or "",
         platform_url=platform_url or environ.get(PLATFORM_URL) or DEFAULT_PLATFORM_URL,
         **options,
+    )
+    if settings.proxy is not None:
+        return settings
+    return replace(settings, proxy=proxy_from(environ, settings.platform_url))
+
+
+def proxy_from(environ: Mapping[str, str], platform_url: str) -> str:
+    """The address of the proxy that the environment names for a platform, or "".
+
+    It is read as curl and urllib read it: ``https_proxy`` for ``wss://``,
+    ``http_proxy`` for ``ws://``, else ``all_proxy``; ``no_proxy`` lists exceptions.
+
+    Raises:
+        ConfigurationError: it is not the address of an HTTP proxy.
+    """
+    url = urlsplit(platform_url)
+    if _is_exempt(url, _variable(environ, "no_proxy")[1]):
+        return ""
+    for name in ("https_proxy" if url.scheme == "wss" else "http_proxy", "all_proxy"):
+        spelt, address = _variable(environ, name)
+        if address:
+            return _checked_proxy(spelt, address)
+    return ""
+
+
+def _variable(environ: Mapping[str, str], name: str) -> tuple[str, str]:
+    """A variable as it is spelt, and its value; the one in lower case wins."""
+    spelt = name if name in environ else name.upper()
+    # A web server hands the request's header "Proxy" to a CGI script as HTTP_PROXY.
+    forged = spelt == "HTTP_PROXY" and "REQUEST_METHOD" in environ
+    return spelt, "" if forged else environ.get(spelt, "").strip()
+
+
+def _is_exempt(url: SplitResult, no_proxy: str) -> bool:
+    # urllib's own function is undocumented, untyped, and slow to import.
+    names = [name.strip().lower().lstrip(".") for name in no_proxy.split(",")]
+    forms = (url.hostname or "", f"[{url.hostname}]", url.netloc.lower())
+    return "*" in names or any(
+        form == name or form.endswith(f".{name}")
+        for name in names
+        if name
+        for form in forms
     )
 
 
@@ -240,6 +301,44 @@ def _check_url(url: object) -> None:
         )
 
 
+def _proxy_of(proxy: str | None, platform_url: str) -> str | None:
+    address = proxy if proxy in (None, "") else _checked_proxy("proxy", proxy)
+    return "" if is_loopback(urlsplit(platform_url).hostname or "") else address
+
+
+def _checked_proxy(name: str, value: object) -> str:
+    """The address of a proxy, with its scheme."""
+    check_text(name, value)
+    assert isinstance(value, str)
+    address = value if "://" in value else f"http://{value}"
+    if not address.lower().startswith("http://"):
+        raise ConfigurationError(
+            f"{name} must begin with http://, which is also for wss:// platforms: "
+            "proxies that speak SOCKS, or TLS themselves, are not supported; without "
+            'a proxy, pass proxy="" or name the platform in no_proxy'
+        )
+    try:
+        parts = urlsplit(address)
+        parts.port
+        rest = parts.path.strip("/") + parts.query + parts.fragment
+        valid = bool(parts.hostname) and not rest
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigurationError(
+            f"{name} must look like http://host:port or http://user:password@host:port,"
+            " with the special characters of the password percent-encoded"
+        )
+    return address
+
+
+def _check_journal(journal: object) -> None:
+    if not isinstance(journal, (str, os.PathLike)):
+        kind = type(journal).__name__
+        raise ConfigurationError(f"journal must be the path of a file, not {kind}")
+    check_text("journal", os.fspath(journal))
+
+
 _POSITIVE = (
     "max_backoff",
     "total_retry_duration",
@@ -302,3 +401,6 @@ class Options(TypedDict, total=False):
     executor: Executor | None
     error_detail: str
     ssl_context: ssl.SSLContext | None
+    journal: str | os.PathLike[str] | None
+    journal_synchronous: str
+    proxy: str | None

@@ -7,10 +7,10 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import pytest
 
@@ -23,6 +23,35 @@ from tests.support.threads import no_thread_left
 WAIT = 5.0
 
 ROOT = Path(__file__).resolve().parent.parent
+
+#: Set where everything that tests need is there: then a skipped test has failed.
+NO_SKIPS = bool(os.environ.get("CONVERSIMPLE_TESTS_NO_SKIPS"))
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> (
+    Generator[None, pytest.TestReport, pytest.TestReport]
+):
+    """Judge a test that was skipped while it was set up, or ran."""
+    return _judged((yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> (
+    Generator[None, pytest.CollectReport, pytest.CollectReport]
+):
+    """Judge a module that was skipped as a whole."""
+    return _judged((yield))
+
+
+def _judged(report: Report) -> Report:
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} must not be skipped here: {why}"
+    return report
 
 
 class Seen:
@@ -66,7 +95,8 @@ def no_thread_survives() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test depends on the variables of whoever runs it."""
-    for name in [name for name in os.environ if name.startswith("CONVERSIMPLE_")]:
+    theirs = ("CONVERSIMPLE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    for name in [name for name in os.environ if name.upper().startswith(theirs)]:
         monkeypatch.delenv(name)
     logger = logging.getLogger("conversimple")
     level = logger.level

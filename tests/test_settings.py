@@ -7,6 +7,8 @@ import hashlib
 import logging
 import pickle
 import ssl
+import traceback
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -19,6 +21,7 @@ from conversimple.settings import (
     default_customer_id,
     is_loopback,
     log_level,
+    proxy_from,
     resolve,
 )
 
@@ -52,6 +55,9 @@ def test_the_defaults() -> None:
         "executor": None,
         "error_detail": "safe",
         "ssl_context": None,
+        "journal": None,
+        "journal_synchronous": "normal",
+        "proxy": "",
     }
 
 
@@ -201,6 +207,15 @@ def test_wrong_addresses_are_refused(url: str) -> None:
         ("error_detail", None),
         ("enable_circuit_breaker", "no"),
         ("ssl_context", True),
+        ("journal", 5),
+        ("journal", ""),
+        ("journal", "calls\n.db"),
+        ("journal_synchronous", "off"),
+        ("journal_synchronous", None),
+        ("proxy", 5),
+        ("proxy", False),
+        ("proxy", b"http://proxy:1"),
+        ("proxy", " "),
         ("executor", 4),
     ],
 )
@@ -304,6 +319,185 @@ def test_the_customer_of_a_key() -> None:
 def test_loopback(host: str, expected: bool) -> None:
     """Only what cannot be another machine."""
     assert is_loopback(host) is expected
+
+
+PLATFORM = "wss://platform.test/sdk"
+PROXY = "http://proxy:3128"
+
+
+def proxy_with(url: str = PLATFORM, **environ: str) -> str | None:
+    """The proxy that an agent with these variables goes through."""
+    return resolve("key", platform_url=url, environ=environ).proxy
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "expected"),
+    [
+        ("wss://platform.test/", {"https_proxy": "http://a"}, "http://a"),
+        ("wss://platform.test/", {"http_proxy": "http://a"}, ""),
+        ("ws://platform.test/", {"http_proxy": "http://a"}, "http://a"),
+        ("ws://platform.test/", {"https_proxy": "http://a"}, ""),
+        (PLATFORM, {"HTTPS_PROXY": "http://a"}, "http://a"),
+        (PLATFORM, {"https_proxy": "http://a", "HTTPS_PROXY": "http://b"}, "http://a"),
+        (PLATFORM, {"https_proxy": "", "HTTPS_PROXY": "http://b"}, ""),
+        (PLATFORM, {"all_proxy": "http://a", "ALL_PROXY": "http://b"}, "http://a"),
+        (PLATFORM, {"ALL_PROXY": "http://b"}, "http://b"),
+        (PLATFORM, {"HTTPS_PROXY": "http://a", "all_proxy": "http://b"}, "http://a"),
+        (PLATFORM, {"https_proxy": "", "ALL_PROXY": "http://b"}, "http://b"),
+        (PLATFORM, {"https_proxy": "proxy:3128"}, PROXY),
+        (PLATFORM, {"https_proxy": " u:p@proxy:3128\n"}, "http://u:p@proxy:3128"),
+        (PLATFORM, {"https_proxy": "HTTP://proxy/"}, "HTTP://proxy/"),
+        (PLATFORM, {"https_proxy": "http://[fd00::1]:3128"}, "http://[fd00::1]:3128"),
+        (PLATFORM, {"https_proxy": PROXY, "all_proxy": "socks5://proxy"}, PROXY),
+    ],
+)
+def test_the_environment_names_a_proxy(
+    url: str, environ: dict[str, str], expected: str
+) -> None:
+    """By the scheme, lower case first, with or without a scheme of its own."""
+    assert proxy_with(url, **environ) == expected
+
+
+def test_a_request_cannot_name_a_proxy() -> None:
+    """In a CGI script HTTP_PROXY is a header of whoever calls it."""
+    cgi = {"REQUEST_METHOD": "GET", "HTTP_PROXY": "http://evil"}
+    assert proxy_with("ws://platform.test/", **cgi) == ""
+    assert proxy_with("ws://platform.test/", **cgi, http_proxy=PROXY) == PROXY
+    assert proxy_with("ws://platform.test/", **cgi, ALL_PROXY=PROXY) == PROXY
+
+
+EXCEPTIONS = [
+    ("wss://platform.test/", "platform.test", True),
+    ("wss://platform.test/", "PLATFORM.Test", True),
+    ("wss://Platform.Test/", "platform.test", True),
+    ("wss://eu.platform.test/", "platform.test", True),
+    ("wss://eu.platform.test/", ".platform.test", True),
+    ("wss://platform.test/", ".platform.test", True),
+    ("wss://platform.test/", "test", True),
+    ("wss://platform.test/", "other, platform.test ,", True),
+    ("wss://platform.test/", "*", True),
+    ("wss://platform.test:8443/", "platform.test", True),
+    ("wss://platform.test:8443/", "platform.test:8443", True),
+    ("wss://eu.platform.test:8443/", "platform.test:8443", True),
+    ("wss://platform.test:8443/", "platform.test:443", False),
+    ("wss://contest/", ".test", False),
+    ("wss://contest/", "test", False),
+    ("wss://platform.test.evil/", "platform.test", False),
+    ("wss://platform.test/", "eu.platform.test", False),
+    ("wss://platform.test/", ",., ", False),
+    ("wss://platform.test/", "", False),
+    ("wss://10.1.2.3/", "10.1.2.3", True),
+    ("wss://[fd00::1]:8443/", "[fd00::1]", True),
+    ("wss://[fd00::1]:8443/", "[fd00::1]:8443", True),
+]
+
+
+@pytest.mark.parametrize(("url", "no_proxy", "expected"), EXCEPTIONS)
+def test_the_environment_lists_exceptions(
+    url: str, no_proxy: str, expected: bool
+) -> None:
+    """Names and what is below them, and not what merely ends like them."""
+    found = proxy_with(url, https_proxy=PROXY, NO_PROXY=no_proxy)
+    assert (found == "") is expected
+    theirs: Any = urllib.request
+    netloc = urlsplit(url).netloc
+    assert bool(theirs.proxy_bypass_environment(netloc, {"no": no_proxy})) is expected
+
+
+@pytest.mark.parametrize("no_proxy", ["fd00::1", "elsewhere, *"])
+def test_exceptions_that_others_pass_over(no_proxy: str) -> None:
+    """An IPv6 address without brackets, and a star among names."""
+    url = "wss://[fd00::1]/"
+    assert proxy_with(url, https_proxy=PROXY, no_proxy=no_proxy) == ""
+
+
+def test_lower_case_exceptions_win() -> None:
+    """As all variables of proxies in lower case do."""
+    environ = {"https_proxy": PROXY, "no_proxy": "other", "NO_PROXY": "*"}
+    assert proxy_with(**environ) == PROXY
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "[::1]"])
+def test_this_machine_needs_no_proxy(host: str) -> None:
+    """Not from the environment, however wrong, and not from an argument."""
+    url = f"ws://{host}:4000/"
+    assert proxy_with(url, http_proxy="socks5://proxy") == ""
+    settings = resolve("key", platform_url=url, options={"proxy": PROXY}, environ={})
+    assert settings.proxy == ""
+
+
+def test_the_argument_wins_over_the_environment() -> None:
+    """An empty one goes through no proxy, None asks the environment."""
+
+    def made(proxy: str | None) -> str | None:
+        environ = {"https_proxy": PROXY, "no_proxy": "other.test"}
+        options = {"proxy": proxy}
+        return resolve("k", None, PLATFORM, options, environ=environ).proxy
+
+    assert made(None) == PROXY
+    assert made("") == ""
+    assert made("mine:1") == "http://mine:1"
+    exempt = {"https_proxy": "socks5://x", "no_proxy": "*"}
+    assert resolve("k", None, PLATFORM, {"proxy": PROXY}, environ=exempt).proxy == PROXY
+
+
+def test_an_agent_takes_its_proxy_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When it is made, as all the rest."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy:1080")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+        ConversimpleAgent("key", platform_url=PLATFORM)
+    ConversimpleAgent("key", platform_url=PLATFORM, proxy="")
+
+
+@pytest.mark.parametrize(
+    ("address", "word"),
+    [
+        ("socks5://user:hunter2@proxy:1080", "SOCKS"),
+        ("socks5h://user:hunter2@proxy", "SOCKS"),
+        ("https://user:hunter2@proxy:3128", "TLS"),
+        ("ws://user:hunter2@proxy", "http://"),
+        ("://hunter2", "http://"),
+        ("http://", "http://host:port"),
+        ("http://user:hunter2@", "http://host:port"),
+        ("http://user:hunter2@proxy:port", "http://host:port"),
+        ("http://user:hunter2@proxy:99999", "http://host:port"),
+        ("http://user:99/hunter2@proxy:1", "percent-encoded"),
+        ("http://user:99#hunter2@proxy:1", "percent-encoded"),
+        ("http://user:99?hunter2@proxy:1", "percent-encoded"),
+        ("http://user:hunter2/99@proxy:1", "percent-encoded"),
+        ("user:hunter2@[::1", "http://host:port"),
+        ("http://user:hunter2@proxy\r\nX-Evil: 1", "control character"),
+        ("http://user:hunter2@proxy\udcff", "not text"),
+    ],
+)
+def test_wrong_proxies_are_refused(address: str, word: str) -> None:
+    """With the name under which it was given, and without the password."""
+    for name, options, environ in (
+        ("proxy", {"proxy": address}, {}),
+        ("https_proxy", {}, {"https_proxy": address}),
+        ("ALL_PROXY", {}, {"ALL_PROXY": address}),
+    ):
+        with pytest.raises(ConfigurationError, match=f"^{name} .*{word}") as caught:
+            resolve("key", None, PLATFORM, options, environ)
+        text = "".join(traceback.format_exception(caught.value))
+        assert "hunter2" not in text.replace(repr(address), "")
+
+
+def test_the_proxy_is_in_no_repr() -> None:
+    """Its address can hold a password."""
+    options = {"proxy": "http://user:hunter2@proxy:1"}
+    settings = resolve("key", None, PLATFORM, options, environ={})
+    assert settings.proxy == options["proxy"]
+    assert "hunter2" not in f"{settings!r} {settings} {settings.public_url}"
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_a_proxy_is_found_without_settings() -> None:
+    """The decision is a function of the variables and the address."""
+    assert proxy_from({"https_proxy": "proxy:3128"}, PLATFORM) == PROXY
+    assert proxy_from({}, PLATFORM) == ""
 
 
 @pytest.mark.parametrize("text", ["DEBUG", "debug", "Info", "WARNING", "critical"])

@@ -29,6 +29,7 @@ CERTIFICATE = (
 )
 KEY = f"check {API_KEY} and {CUSTOMER_ID}, and that the account is active"
 ADDRESS = f"check the path in {PLATFORM_URL}, which usually ends in /sdk/websocket"
+PROXY = "put the right user name and password into the proxy's address (https_proxy)"
 LATER = "try again later, as agents do by themselves"
 
 
@@ -47,6 +48,8 @@ def cure_of(step: str, error: Exception) -> str:
 
 
 def _cure_of_refusal(status: int) -> str:
+    if status == 407:
+        return PROXY
     if status in WRONG_URL or 300 <= status < 400:
         return ADDRESS
     return KEY if status in CREDENTIALS else LATER

@@ -25,10 +25,11 @@ from ..errors import (
     ConnectionFailed,
     HandshakeRefused,
     JoinRefused,
+    RegistrationFailed,
 )
 from ..settings import Settings
 
-CREDENTIALS = frozenset({400, 401, 402, 403, 414, 426})
+CREDENTIALS = frozenset({400, 401, 402, 403, 407, 414, 426})
 WRONG_URL = frozenset({404, 410})
 REFUSED_FOR_GOOD = frozenset(
     {
@@ -67,7 +68,7 @@ class Refusals:
 
     def is_permanent(self, error: BaseException, now: float) -> bool:
         """Whether trying again cannot help; counts the refusal."""
-        if isinstance(error, CertificateRejected):
+        if isinstance(error, (CertificateRejected, RegistrationFailed)):
             return True
         if isinstance(error, HandshakeRefused) and error.status in WRONG_URL:
             return not self.ever_joined

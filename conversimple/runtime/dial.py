@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import ssl
@@ -9,11 +10,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-from urllib.parse import SplitResult
+from typing import Any, TypeAlias
+from urllib.parse import SplitResult, urlsplit
 
 from ..errors import CertificateRejected, PlatformUnreachable
+from ..settings import is_loopback
 from .sockets import Interrupted, Waker, wait
+
+logger = logging.getLogger(__name__)
 
 AddressInfo = tuple[socket.AddressFamily, Any]
 
@@ -56,8 +60,37 @@ class Patience:
             raise Interrupted("woken")
 
 
+def directly(
+    host: str, port: int, patience: Patience, *, name: str = ""
+) -> socket.socket:
+    """Look up a host and connect to it.
+
+    Args:
+        name: what the host is called if nobody answers, else by host and port.
+
+    Raises:
+        PlatformUnreachable: nobody answered.
+        Interrupted: the waker was used.
+    """
+    try:
+        return connect(resolve(host, port, patience), patience)
+    except Interrupted:
+        raise
+    except OSError as error:
+        raise PlatformUnreachable(
+            f"cannot reach {name or f'{host}:{port}'}: {describe(error)}"
+        ) from error
+
+
+#: How a connection to a host and its port comes about.
+Reach: TypeAlias = Callable[[str, int, Patience], socket.socket]
+
+
 def dial(
-    url: SplitResult, patience: Patience, context: ssl.SSLContext | None
+    url: SplitResult,
+    patience: Patience,
+    context: ssl.SSLContext | None,
+    reach: Reach = directly,
 ) -> socket.socket:
     """Connect to the host of a ``ws://`` or ``wss://`` address.
 
@@ -65,25 +98,19 @@ def dial(
         url: the address; its path and query are not used.
         patience: how long this may take.
         context: the TLS context, or None for the default one.
+        reach: connects to the host.
 
     Returns:
         A non-blocking socket, with TLS established if the scheme asks for it.
 
     Raises:
         PlatformUnreachable: nobody answered.
+        HandshakeRefused: a proxy on the way wants credentials.
         CertificateRejected: the certificate is not trusted, or for another host.
         Interrupted: the waker was used.
     """
     host = url.hostname or ""
-    port = url.port or PORTS[url.scheme]
-    try:
-        sock = connect(resolve(host, port, patience), patience)
-    except Interrupted:
-        raise
-    except OSError as error:
-        raise PlatformUnreachable(
-            f"cannot reach {host}:{port}: {describe(error)}"
-        ) from error
+    sock = reach(host, url.port or PORTS[url.scheme], patience)
     return secure(sock, host, patience, context) if url.scheme == "wss" else sock
 
 
@@ -233,6 +260,25 @@ def _shake_hands(sock: ssl.SSLSocket, patience: Patience) -> None:
 def default_context() -> ssl.SSLContext:
     """The TLS context that all agents share: a second one costs 17 ms and 1 MB."""
     return ssl.create_default_context()
+
+
+def warn_of_clear_text(address: str) -> None:
+    """Log a warning, once per process and host, if the key would travel in clear."""
+    url = urlsplit(address)
+    host = url.hostname or ""
+    if url.scheme == "wss" or is_loopback(host):
+        return
+    mine = object()
+    # One step, or two agents that start at once would both warn.
+    if _warned.setdefault(host, mine) is mine:
+        logger.warning(
+            "the API key travels to %s in clear, since platform_url begins with "
+            "ws://; use wss://",
+            host,
+        )
+
+
+_warned: dict[str, object] = {}
 
 
 def describe(error: BaseException) -> str:

@@ -25,6 +25,7 @@ from ..errors import (
 )
 from ..settings import Settings
 from .dial import PORTS, Patience, describe, dial
+from .proxy import way_to
 from .sockets import GuardedSocket, Interrupted
 
 MAX_INCOMING_BYTES = 16_000_000
@@ -168,7 +169,8 @@ def open_transport(settings: Settings, patience: Patience) -> Transport:
         ConnectionFailed: in one of its forms.
         Interrupted: the waker was used.
     """
-    raw = dial(urlsplit(settings.platform_url), patience, settings.ssl_context)
+    url, context = urlsplit(settings.platform_url), settings.ssl_context
+    raw = dial(url, patience, context, way_to(settings))
     sock = GuardedSocket(raw, patience.waker, patience.clock)
     sock.deadline = patience.deadline
     sock.budget = MAX_HANDSHAKE_BYTES

@@ -7,6 +7,7 @@ import pytest
 from conversimple.local import LocalPlatform
 from tests.commands.conftest import Typed, is_one_line, program
 from tests.conftest import finished
+from tests.support.httpproxy import HttpProxy
 from tests.support.rawserver import RawServer, closing
 from tests.support.scripted import CHANNEL, ScriptedServer
 from tests.support.tls import (
@@ -85,6 +86,24 @@ def test_a_wrong_log_level(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Non
     """It is a setting too."""
     monkeypatch.setenv("CONVERSIMPLE_LOG_LEVEL", "LOUD")
     assert_failed_at("settings", "LOUD", "correct", typed("check"))
+
+
+def test_a_platform_behind_a_proxy(
+    platform: LocalPlatform, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network is the proxy's business; a name that only it knows will do."""
+    port = int(platform.url.split(":")[2].partition("/")[0])
+    url = platform.url.replace("127.0.0.1", "platform.test")
+    with HttpProxy({f"platform.test:{port}": port}, credentials="u:hunter2") as proxy:
+        monkeypatch.setenv("http_proxy", proxy.address_with("u:hunter2"))
+        code, out, err = typed("check", "--platform-url", url)
+        assert code == 0, err
+        assert verdicts(out) == [[s, "ok"] for s in ("settings", "handshake", "join")]
+        monkeypatch.setenv("http_proxy", proxy.address_with("u:hunter3"))
+        code, out, err = typed("check", "--platform-url", url)
+    assert code == 1
+    assert "answered 407" in out and "https_proxy" in out
+    assert "hunter" not in out + err
 
 
 def test_a_host_without_address(typed: Typed) -> None:

@@ -28,6 +28,7 @@ def test_every_step_has_one(step: str) -> None:
         (HandshakeRefused("x", 403), "CONVERSIMPLE_API_KEY"),
         (HandshakeRefused("x", 402), "account"),
         (HandshakeRefused("x", 404), "path"),
+        (HandshakeRefused("x", 407), "proxy"),
         (HandshakeRefused("x", 302), "path"),
         (HandshakeRefused("x", 429), "later"),
         (HandshakeRefused("x", 503), "later"),

@@ -18,7 +18,7 @@ from conversimple.errors import CertificateRejected, PlatformUnreachable
 from conversimple.runtime import dial as dialing
 from conversimple.runtime.dial import Patience, connect, describe, dial, resolve
 from conversimple.runtime.sockets import Interrupted, Waker
-from tests.runtime.harness import WAIT, Warp, blackhole, close_both, run
+from tests.runtime.harness import WAIT, Agent, Warp, blackhole, close_both, run
 from tests.support import tls
 from tests.support.rawserver import (
     RawServer,
@@ -371,6 +371,56 @@ def test_a_dripping_tls_handshake_has_an_absolute_deadline(waker: Waker) -> None
     with RawServer(behaviour) as server, pytest.raises(PlatformUnreachable):
         dial(secure_url(server), soon(waker, 0.2), tls.client_context())
     assert time.monotonic() - began < 1
+
+
+# A key in clear.
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == 30]
+
+
+def test_a_key_in_clear_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For each host, with the cure, whatever the port and the path."""
+    monkeypatch.setattr(dialing, "_warned", {})
+    for host in ("a.test", "A.test", "b.test", "a.test:80", "a.test"):
+        dialing.warn_of_clear_text(f"ws://{host}/sdk?x=1")
+    for text, host in zip(warnings_of(caplog), ("a.test", "b.test"), strict=True):
+        assert text.startswith(f"the API key travels to {host} in clear")
+        assert text.endswith("use wss://")
+    assert {record.name for record in caplog.records} == {"conversimple.runtime.dial"}
+
+
+@pytest.mark.parametrize(
+    "url", ["ws://localhost:1/", "ws://127.0.0.2/", "ws://[::1]/", "wss://a.test/"]
+)
+def test_no_key_is_in_clear_on_this_machine_or_in_tls(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """Nobody in between can read it."""
+    monkeypatch.setattr(dialing, "_warned", {})
+    dialing.warn_of_clear_text(url)
+    assert not caplog.records
+
+
+def test_the_warning_comes_when_an_agent_starts(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when it is made, and not again for the next one."""
+    monkeypatch.setattr(dialing, "_warned", {})
+    with RawServer(closing) as proxy:
+        way = f"http://127.0.0.1:{proxy.port}"
+        agents = [Agent("ws://plain.test/", proxy=way) for _ in range(2)]
+        assert not warnings_of(caplog)
+        for agent in agents:
+            with agent:
+                proxy.wait_for_links(1)
+    assert [text for text in warnings_of(caplog) if "in clear" in text] == [
+        "the API key travels to plain.test in clear, since platform_url begins with "
+        "ws://; use wss://"
+    ]
 
 
 def test_describe_is_short_and_typed() -> None:

@@ -1,4 +1,4 @@
-"""Certificates for 127.0.0.1 and localhost, made once per test session."""
+"""Certificates for local names and platform.test, made once per test session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import trustme
 @cache
 def server_context() -> ssl.SSLContext:
     """Return the context of a server whom client_context() trusts."""
-    return _serving(_authority(), "127.0.0.1", "localhost")
+    return _serving(_authority(), "127.0.0.1", "localhost", "platform.test")
 
 
 @cache
