@@ -157,6 +157,18 @@ def _add_run(options: ArgumentParser) -> None:
     options.add_argument(
         "--conversation-id", metavar="ID", help="serve this conversation only"
     )
+    options.add_argument(
+        "--health-port",
+        metavar="PORT",
+        type=_port,
+        help="serve /livez and /readyz over HTTP; 0 means any free port, see the log",
+    )
+    options.add_argument(
+        "--health-host",
+        metavar="ADDRESS",
+        help="where to serve them (default: 127.0.0.1, which only this machine "
+        "reaches; in a container, 0.0.0.0 or ::)",
+    )
 
 
 def _add_platform(options: ArgumentParser) -> None:

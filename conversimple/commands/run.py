@@ -6,14 +6,18 @@ import logging
 import os
 import sys
 from argparse import Namespace
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..agent import ConversimpleAgent
-from .failure import report
+from ..runtime.healthserver import HealthServer
+from .failure import UsageMistake, report
 from .loading import load_agent_class
 from .logs import configure_logging
 from .making import SETTINGS, make_agent
+
+THIS_MACHINE = "127.0.0.1"
 
 
 def main(arguments: Namespace) -> int:
@@ -24,11 +28,22 @@ def main(arguments: Namespace) -> int:
     agent = make_agent(load_agent_class(arguments.target), given)
     if arguments.conversation_id:
         _serve_only(agent, arguments.conversation_id)
-    code = _run(agent, arguments.verbose)
+    with _health_served(agent, arguments.health_host, arguments.health_port):
+        code = _run(agent, arguments.verbose)
     # The class may have a stop() of its own, and the agent has stopped already.
     if ConversimpleAgent.stop(agent).result().abandoned:
         _leave(code)
     return code
+
+
+def _health_served(
+    agent: ConversimpleAgent, host: str | None, port: int | None
+) -> AbstractContextManager[Any]:
+    if port is not None:
+        return HealthServer(agent.health, host or THIS_MACHINE, port)
+    if host is not None:
+        raise UsageMistake("--health-host needs a --health-port")
+    return nullcontext()
 
 
 def _run(agent: ConversimpleAgent, verbose: bool) -> int:

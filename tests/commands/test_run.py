@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
+import socket
 import subprocess
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from conversimple import ToolCallFailed
+from conversimple import ToolCallFailed, cli
 from conversimple.local import LocalPlatform
 from tests.commands.conftest import Typed, Write, is_one_line, program
-from tests.conftest import finished, read_line
+from tests.conftest import ROOT, WAIT, finished, read_line
+from tests.support.markdown import blocks_of
+from tests.support.threads import eventually
 
 SLOW = """
 import sys, threading
@@ -42,11 +49,29 @@ def environ(platform: LocalPlatform) -> dict[str, str]:
     }
 
 
-def wait_for_log(process: subprocess.Popen[str], text: str) -> None:
-    """Read standard error up to this text."""
+def wait_for_log(process: subprocess.Popen[str], text: str) -> str:
+    """Read standard error up to the line with this text."""
     while (line := read_line(process.stderr)) and text not in line:
         pass
     assert text in line
+    return line
+
+
+def health_of(process: subprocess.Popen[str]) -> str:
+    """Where the process serves its health, as it says itself."""
+    found = re.search(r"http://\S+:\d+", wait_for_log(process, "health is served"))
+    assert found
+    return found[0]
+
+
+def probe(url: str) -> int:
+    """The status that a supervisor sees."""
+    try:
+        with build_opener(ProxyHandler({})).open(url, timeout=WAIT) as response:
+            return int(response.status)
+    except HTTPError as error:
+        error.close()
+        return error.code
 
 
 def test_a_signal_lets_running_calls_finish(
@@ -95,6 +120,38 @@ def test_a_second_signal_does_not_wait(platform: LocalPlatform, write: Write) ->
         wait_for_log(process, "draining")
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0
+
+
+def test_a_second_signal_names_what_it_leaves(
+    platform: LocalPlatform, write: Write
+) -> None:
+    """Long before the time of the first one is over."""
+    words = "run", write(SLOW, "slow.py")
+    with program(*words, **environ(platform)) as process:
+        platform.start_conversation("conv_1").request("wait", {}, call_id="c1")
+        assert read_line(process.stdout) == "started conv_1"
+        assert read_line(process.stdout) == "waiting"
+        process.send_signal(signal.SIGTERM)
+        wait_for_log(process, "draining")
+        process.send_signal(signal.SIGTERM)
+        wait_for_log(process, "still running: wait (call 'c1')")
+        assert process.wait(3) == 0
+
+
+def test_a_failed_agent_does_not_wait_for_its_tools(
+    platform: LocalPlatform, write: Write
+) -> None:
+    """A connection that is lost for good ends the process, though a tool runs."""
+    code = SLOW.replace(
+        "super().__init__()", "super().__init__(max_reconnect_attempts=0)"
+    )
+    with program("run", write(code, "slow.py"), **environ(platform)) as process:
+        platform.start_conversation("conv_1").request("wait", {})
+        assert read_line(process.stdout) == "started conv_1"
+        assert read_line(process.stdout) == "waiting"
+        platform.drop_connections()
+        wait_for_log(process, "still running: wait (call 'call_1')")
+        assert process.wait(3) == 1
 
 
 def test_settings_can_be_typed(write: Write) -> None:
@@ -152,3 +209,115 @@ def test_a_mistake(typed: Typed) -> None:
     """One line."""
     code, out, err = typed("run", "nothing.py", "--api-key", "key")
     assert (code, out) == (2, "") and is_one_line(err)
+
+
+# Its health.
+
+
+def test_health_while_the_platform_comes_and_goes(write: Write) -> None:
+    """It is live from the start, and ready as long as the platform has its tools."""
+    platform = LocalPlatform()
+    with platform:
+        environment = environ(platform)
+    words = "run", write(SLOW, "slow.py"), "--health-port", 0
+    with program(*words, **environment) as process:
+        url = health_of(process)
+        assert url.startswith("http://127.0.0.1:")
+
+        def probes() -> tuple[int, int]:
+            return probe(f"{url}/livez"), probe(f"{url}/readyz")
+
+        assert probes() == (200, 503)
+        with platform:
+            eventually(lambda: probes() == (200, 200))
+            platform.start_conversation("conv_1")
+            platform.stop()
+            eventually(lambda: probes() == (200, 503))
+            platform.start()
+            eventually(lambda: probes() == (200, 200))
+            process.send_signal(signal.SIGTERM)
+            finished(process)
+    assert process.returncode == 0
+
+
+def test_who_drains_is_not_ready(platform: LocalPlatform, write: Write) -> None:
+    """SIGTERM while a tool runs: live, so that nobody kills it before it is done."""
+    words = "run", write(SLOW, "slow.py"), "--health-port", 0
+    with program(*words, **environ(platform)) as process:
+        url = health_of(process)
+        call = platform.start_conversation("conv_1").request("wait", {})
+        assert read_line(process.stdout) == "started conv_1"
+        assert read_line(process.stdout) == "waiting"
+        assert probe(f"{url}/readyz") == 200
+        process.send_signal(signal.SIGTERM)
+        wait_for_log(process, "draining")
+        assert (probe(f"{url}/livez"), probe(f"{url}/readyz")) == (200, 503)
+        print("finished", file=process.stdin, flush=True)
+        assert call.result() == "finished"
+        out, err = finished(process)
+    assert process.returncode == 0, err
+
+
+def test_a_client_that_stays_does_not_keep_the_process(
+    platform: LocalPlatform, write: Write
+) -> None:
+    """Whoever has connected, and says nothing, is hung up on."""
+    words = "run", write(SLOW, "slow.py"), "--health-port", 0
+    with program(*words, **environ(platform)) as process:
+        port = int(health_of(process).rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as client:
+            platform.wait_for_agent()
+            process.send_signal(signal.SIGTERM)
+            assert client.recv(1) == b""
+            out, err = finished(process)
+    assert process.returncode == 0, err
+
+
+def test_a_port_that_is_taken(
+    platform: LocalPlatform, write: Write, typed: Typed
+) -> None:
+    """It is told before anything is dialled."""
+    settings = "--api-key", "key", "--platform-url", platform.url
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, out, err = typed("run", write(), *settings, "--health-port", port)
+    assert (code, out) == (2, "") and is_one_line(err)
+    assert f"127.0.0.1 port {port}: Address already in use" in err
+    assert not platform.handshakes
+
+
+def test_a_health_host_alone(write: Write, typed: Typed) -> None:
+    """It would look as if something were served."""
+    words = "run", write(), "--api-key", "key", "--health-host", "0.0.0.0"
+    code, out, err = typed(*words)
+    assert (code, out) == (2, "") and is_one_line(err)
+    assert "--health-port" in err
+
+
+def test_a_health_port_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    """As every port."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["run", "x.py", "--health-port", "http"])
+    assert caught.value.code == 2
+    assert "0 to 65535" in capsys.readouterr().err
+
+
+def test_the_probes_of_the_readme(platform: LocalPlatform, write: Write) -> None:
+    """The command that the README has for a container answers the probes there."""
+    (block,) = blocks_of(ROOT / "README.md", "yaml")
+    _, *words = json.loads(block.text.partition("command: ")[2].partition("\n")[0])
+    asked = re.findall(r"path: (\S+), port: (\d+)", block.text)
+    port = words[words.index("--health-port") + 1]
+    assert asked == [("/livez", port), ("/readyz", port)]
+
+    places = {"agent.py": str(write(SLOW, "slow.py")), port: "0"}
+    words = [places.get(word, word) for word in words]
+    with program(*words, **environ(platform)) as process:
+        everywhere, _, found = health_of(process).rpartition(":")
+        assert everywhere == "http://0.0.0.0"
+        for path, _ in asked:
+            url = f"http://127.0.0.1:{found}{path}"
+            eventually(lambda: probe(url) == 200)
+        process.send_signal(signal.SIGTERM)
+        finished(process)
+    assert process.returncode == 0
