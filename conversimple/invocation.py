@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from .core.events import Failure, Outcome, Success
-from .core.schema.jsonvalues import ResultInvalid, encode_result
+from .core.schema.jsonvalues import (
+    ResultInvalid,
+    canonical,
+    encode_result,
+    plain,
+)
 from .core.messages import ToolCall, calling
 from .core.schema.violations import InvalidArguments
 from .errors import ToolError
@@ -67,17 +73,27 @@ class Toolbox:
     def __getitem__(self, name: str) -> Tool:
         return self._tools[name]
 
-    def invoke(self, call: ToolCall, before: Callable[[ToolCall], None]) -> Invoked:
+    def invoke(
+        self,
+        call: ToolCall,
+        before: Callable[[ToolCall, bytes | None], bool],
+    ) -> Invoked | None:
         """Run a synchronous tool on this thread.
 
         Args:
             call: the call.
-            before: is told of the call once its arguments are known to be valid.
+            before: is told of a call with valid arguments that is about to run, and of
+                the digest of the arguments if the tool runs once per arguments; says
+                whether it may run.
+
+        Returns:
+            How it ended; None if it may not run.
         """
         with calling(call):
             try:
-                run = self._prepared(call)
-                before(call)
+                run, once = self._prepared(call)
+                if not before(call, once):
+                    return None
                 value: Any = _NOTHING
                 with self._around(call):
                     value = run()
@@ -86,13 +102,16 @@ class Toolbox:
                 return Invoked(self._failure(call, error))
 
     async def invoke_async(
-        self, call: ToolCall, before: Callable[[ToolCall], Awaitable[None]]
-    ) -> Invoked:
+        self,
+        call: ToolCall,
+        before: Callable[[ToolCall, bytes | None], Awaitable[bool]],
+    ) -> Invoked | None:
         """Run an asynchronous tool on this event loop; as `invoke`."""
         with calling(call):
             try:
-                run = self._prepared(call)
-                await before(call)
+                run, once = self._prepared(call)
+                if not await before(call, once):
+                    return None
                 value: Any = _NOTHING
                 with self._around(call):
                     value = await run()
@@ -102,10 +121,11 @@ class Toolbox:
             except BaseException as error:
                 return Invoked(self._failure(call, error))
 
-    def _prepared(self, call: ToolCall) -> Callable[[], Any]:
+    def _prepared(self, call: ToolCall) -> tuple[Callable[[], Any], bytes | None]:
         tool = self._tools[call.tool_name]
         arguments = load_arguments(tool, validator_of(tool), call.arguments)
-        return partial(self._functions[call.tool_name], **arguments)
+        once = _digest(tool, arguments, call.arguments) if tool.once else None
+        return partial(self._functions[call.tool_name], **arguments), once
 
     def _around(self, call: ToolCall) -> AbstractContextManager[Any]:
         return self._tool_context(call) if self._tool_context else nullcontext()
@@ -114,7 +134,7 @@ class Toolbox:
         if isinstance(error, InvalidArguments):
             return Failure("invalid_parameters", str(error))
         if isinstance(error, ResultInvalid):
-            return Failure("tool_result_invalid", str(error))
+            return Failure("tool_result_invalid", str(error), unknown=True)
         if isinstance(error, ToolError):
             return Failure("tool_execution_error", _text_of(error))
         kind = type(error).__name__
@@ -128,7 +148,7 @@ class Toolbox:
         text = f"{call.tool_name} failed with {kind}; reference {call.call_id}"
         if self._full_detail:
             text += f": {_text_of(error)}"
-        return Failure("tool_execution_error", text)
+        return Failure("tool_execution_error", text, unknown=True)
 
 
 def _returned(value: Any) -> Invoked:
@@ -142,6 +162,24 @@ def _text_of(error: BaseException) -> str:
         return str(error)
     except Exception:
         return type(error).__name__
+
+
+def _digest(tool: Tool, loaded: Mapping[str, Any], sent: Mapping[str, Any]) -> bytes:
+    """What is the same for calls that mean the same, however they are written."""
+    try:
+        meant = {**_defaults(tool), **plain(loaded)}
+    except ResultInvalid:
+        meant = {**_defaults(tool), **sent}
+    return hashlib.blake2b(canonical(meant).encode(), digest_size=16).digest()
+
+
+def _defaults(tool: Tool) -> dict[str, Any]:
+    properties = tool.parameters.wire.get("properties", {})
+    return {
+        name: described["default"]
+        for name, described in properties.items()
+        if "default" in described
+    }
 
 
 def validator_of(tool: Tool) -> Validator:

@@ -10,8 +10,9 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from .core.schema.docstrings import summary
 from .core.schema.hints import Undescribable
@@ -39,6 +40,8 @@ class Definition:
         description: what the tool does; None means the docstring's summary.
         name: the name on the wire; None means the function's name.
         timeout: seconds a call may take; None means the agent's own limit.
+        once_per: "arguments" if the same arguments are not to be done twice.
+        idempotent: whether it may run again when its outcome is unknown.
         must_be_async: whether a plain function is a mistake.
         names: what string annotations may refer to besides module globals.
     """
@@ -46,6 +49,8 @@ class Definition:
     description: str | None = None
     name: str | None = None
     timeout: float | None = None
+    once_per: str | None = None
+    idempotent: bool = False
     must_be_async: bool = False
     names: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -62,6 +67,8 @@ class Tool:
         timeout: seconds a call may take; None means the agent's own limit.
         parameters: what it takes.
         attribute: the attribute of the agent that holds it; None for a plain function.
+        once: whether it runs once per arguments in a conversation.
+        idempotent: whether it may run again when its outcome is unknown.
     """
 
     name: str
@@ -71,6 +78,8 @@ class Tool:
     timeout: float | None
     parameters: Parameters
     attribute: str | None = None
+    once: bool = False
+    idempotent: bool = False
 
     @property
     def wire(self) -> dict[str, Any]:
@@ -96,12 +105,19 @@ def tool(
     *,
     name: str | None = None,
     timeout: float | None = None,
+    once_per: Literal["arguments"] | None = None,
+    idempotent: bool = False,
 ) -> Callable[[F], F]:
     """Decorate with what the tool does, its name and its limit."""
 
 
 def tool(
-    description: Any = None, *, name: str | None = None, timeout: float | None = None
+    description: Any = None,
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    once_per: Literal["arguments"] | None = None,
+    idempotent: bool = False,
 ) -> Any:
     """Make a method, or a function, a tool.
 
@@ -113,8 +129,23 @@ def tool(
             paragraph of the docstring.
         name: the name that the platform uses, if not the function's own.
         timeout: seconds a call may take, at most 300.
+        once_per: "arguments" runs the tool once per arguments in a conversation: a
+            repeat under another call id gets what came of the first. A `ToolError`
+            says that nothing was done, so that a repeat may try again; after any
+            other failure the outcome is unknown, and stays so.
+        idempotent: running it twice does no harm, so that it runs again when it was
+            running while the process was killed. Has a meaning with a journal only.
     """
-    return _decorator(description, name, timeout, False, _names_in_sight())
+    told = partial(
+        Definition,
+        name=name,
+        timeout=timeout,
+        once_per=once_per,
+        idempotent=idempotent,
+        must_be_async=False,
+        names=_names_in_sight(),
+    )
+    return _decorator(description, told)
 
 
 @overload
@@ -128,12 +159,19 @@ def tool_async(
     *,
     name: str | None = None,
     timeout: float | None = None,
+    once_per: Literal["arguments"] | None = None,
+    idempotent: bool = False,
 ) -> Callable[[F], F]:
     """Decorate with what the tool does, its name and its limit."""
 
 
 def tool_async(
-    description: Any = None, *, name: str | None = None, timeout: float | None = None
+    description: Any = None,
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    once_per: Literal["arguments"] | None = None,
+    idempotent: bool = False,
 ) -> Any:
     """Make an ``async def`` method, or function, a tool; see ``tool``.
 
@@ -142,8 +180,23 @@ def tool_async(
             paragraph of the docstring.
         name: the name that the platform uses, if not the function's own.
         timeout: seconds a call may take, at most 300.
+        once_per: "arguments" runs the tool once per arguments in a conversation: a
+            repeat under another call id gets what came of the first. A `ToolError`
+            says that nothing was done, so that a repeat may try again; after any
+            other failure the outcome is unknown, and stays so.
+        idempotent: running it twice does no harm, so that it runs again when it was
+            running while the process was killed. Has a meaning with a journal only.
     """
-    return _decorator(description, name, timeout, True, _names_in_sight())
+    told = partial(
+        Definition,
+        name=name,
+        timeout=timeout,
+        once_per=once_per,
+        idempotent=idempotent,
+        must_be_async=True,
+        names=_names_in_sight(),
+    )
+    return _decorator(description, told)
 
 
 def collect(cls: type, base: type) -> dict[str, Tool]:
@@ -206,20 +259,14 @@ class _Candidate:
         return summary(self.docstring) if told is None else told
 
 
-def _decorator(
-    description: Any,
-    name: str | None,
-    timeout: float | None,
-    must_be_async: bool,
-    names: Mapping[str, Any],
-) -> Any:
+def _decorator(description: Any, told: Callable[..., Definition]) -> Any:
+    if callable(_inner(description)):
+        return _noted(description, told())
+    definition = told(description)
+
     def decorate(function: Any) -> Any:
         return _noted(function, definition)
 
-    if callable(_inner(description)):
-        definition = Definition(must_be_async=must_be_async, names=names)
-        return decorate(description)
-    definition = Definition(description, name, timeout, must_be_async, names)
     return decorate
 
 
@@ -354,6 +401,8 @@ def _tool_of(candidate: _Candidate) -> Tool:
         definition.timeout,
         parameters,
         candidate.attribute,
+        definition.once_per is not None,
+        definition.idempotent,
     )
 
 
@@ -379,6 +428,8 @@ def _refusals(candidate: _Candidate) -> Iterator[str]:
             f"timeout={definition.timeout!r} is not a number of seconds above 0 "
             f"and up to {MAX_TIMEOUT}; give one, or leave it out"
         )
+    if definition.once_per not in (None, "arguments"):
+        yield f"once_per={definition.once_per!r} is not known; it may be 'arguments'"
     if definition.must_be_async and not _is_async(candidate):
         yield "it is not async; write `async def`, or use @tool"
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):

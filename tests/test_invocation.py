@@ -40,29 +40,39 @@ def call_of(name: str, /, **arguments: Any) -> ToolCall:
     )
 
 
-def nothing_before(call: ToolCall) -> None:
-    """Nobody wants to be told."""
+def nothing_before(call: ToolCall, once: bytes | None) -> bool:
+    """Every call may run."""
+    return True
 
 
-async def nothing_before_async(call: ToolCall) -> None:
-    """Nobody wants to be told."""
+async def nothing_before_async(call: ToolCall, once: bytes | None) -> bool:
+    """Every call may run."""
+    return True
 
 
 def invoke(
-    function: Function, before: Callable[[ToolCall], None] = nothing_before, **more: Any
+    function: Function, told: Callable[[ToolCall], None] | None = None, **more: Any
 ) -> Invoked:
     """Run one tool, sync or async, as an engine would."""
     described = tool("A tool for the test")(function)
     options = {k: more.pop(k) for k in ("tool_context", "full_detail") if k in more}
     toolbox = Toolbox(object(), from_functions([described]), **options)
     call = call_of(function.__name__, **more)
-    if not inspect.iscoroutinefunction(function):
-        return toolbox.invoke(call, before)
 
-    async def before_async(call: ToolCall) -> None:
-        before(call)
+    def before(call: ToolCall, once: bytes | None) -> bool:
+        if told is not None:
+            told(call)
+        return True
 
-    return asyncio.run(toolbox.invoke_async(call, before_async))
+    async def before_async(call: ToolCall, once: bytes | None) -> bool:
+        return before(call, once)
+
+    if inspect.iscoroutinefunction(function):
+        invoked = asyncio.run(toolbox.invoke_async(call, before_async))
+    else:
+        invoked = toolbox.invoke(call, before)
+    assert invoked is not None
+    return invoked
 
 
 def sync_returning(value: Any) -> Function:
@@ -273,7 +283,8 @@ def test_the_text_of_other_errors_is_kept(
     """The platform hears the class and a reference; the log has the traceback."""
     outcome = invoke(make(ValueError("password=hunter2"))).outcome
     assert outcome == Failure(
-        "tool_execution_error", "give failed with ValueError; reference call_7"
+        "tool_execution_error", "give failed with ValueError; reference call_7",
+        unknown=True,
     )
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
@@ -326,8 +337,9 @@ def test_cancelling_gets_out() -> None:
     async def scenario() -> None:
         started = asyncio.Event()
 
-        async def before(call: ToolCall) -> None:
+        async def before(call: ToolCall, once: bytes | None) -> bool:
             started.set()
+            return True
 
         task = asyncio.create_task(toolbox.invoke_async(call_of("wait"), before))
         await started.wait()
@@ -371,7 +383,7 @@ def test_concurrent_calls_do_not_see_each_other() -> None:
         return [name, call.arguments["name"], call is current_call()]
 
     toolbox = Toolbox(object(), from_functions([tool("Who")(who)]))
-    outcomes: dict[str, Invoked] = {}
+    outcomes: dict[str, Invoked | None] = {}
 
     def run(name: str) -> None:
         outcomes[name] = toolbox.invoke(call_of("who", name=name), nothing_before)
@@ -382,13 +394,15 @@ def test_concurrent_calls_do_not_see_each_other() -> None:
     for thread in threads:
         thread.join(WAIT)
     for name in "ab":
-        assert outcomes[name].outcome == Success(f'["{name}","{name}",true]')
+        invoked = outcomes[name]
+        assert invoked is not None
+        assert invoked.outcome == Success(f'["{name}","{name}",true]')
 
 
 def test_concurrent_tasks_do_not_see_each_other() -> None:
     """On one loop, too, each call sees itself."""
 
-    async def scenario() -> list[Invoked]:
+    async def scenario() -> list[Invoked | None]:
         arrived, both = [], asyncio.Event()
 
         async def who(name: str) -> list[str]:

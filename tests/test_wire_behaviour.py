@@ -807,3 +807,102 @@ def test_the_server_is_told_nothing_before_the_join(url: str, seen: Seen) -> Non
             connection.expect("phx_join")
             with pytest.raises(AssertionError, match="no frame"):
                 connection.receive(0.1)
+
+
+# Frames that bring the platform down ----------------------------------------------
+
+
+def fail_upon(connection: ScriptedConnection, value: Any, how: str) -> list[Any]:
+    """Serve until an answer holds the value, and fail upon it; returns the results."""
+    results: list[Any] = []
+    for frame in connection.frames():
+        event, payload = fields(frame).event, fields(frame).payload
+        if event == "tool_call_response":
+            results.append(payload["result"])
+            if payload["result"] == value:
+                if how == "crash":
+                    connection.crash_channel()
+                else:
+                    connection.close(1011)
+                break
+        if event == "heartbeat":
+            connection.reply(frame)
+    return results
+
+
+@pytest.mark.parametrize("how", ["crash", "close"])
+def test_an_answer_that_is_poison_is_given_up(
+    server: ScriptedServer, url: str, seen: Seen, how: str
+) -> None:
+    """All others arrive, and the platform is not brought down for ever."""
+    agent = Agent(seen, url)
+    delivered: list[Any] = []
+    with joined(server, agent, "conv_1") as connection:
+        connection.expect("register_conversation_tools")
+        for number in range(4):
+            ask(connection, f"call_{number}", value=number)
+        seen.wait(lambda items: items.count(("echo", 3)))
+        losses = 0
+        while not any(item[:2] == ("error", "answer_given_up") for item in seen.items):
+            delivered += fail_upon(connection, 2, how)
+            connection.wait_closed()
+            losses += 1
+            connection = server.accept()
+            connection.wait_joined()
+        assert 3 <= losses <= 5
+        told = {"call_id": "call_2", "conversation_id": "conv_1"}
+        assert seen.items.count(("error", "answer_given_up", told)) == 1
+        ask(connection, "call_last", value="still here")
+        last: list[Any] = []
+        while "still here" not in last or set(delivered + last) < {0, 1, 2, 3}:
+            frame = connection.receive()
+            if fields(frame).event == "tool_call_response":
+                last.append(fields(frame).payload["result"])
+            connection.reply(frame)
+        assert 2 not in last
+
+
+def test_tools_that_are_poison_are_a_permanent_failure(
+    server: ScriptedServer, url: str, seen: Seen
+) -> None:
+    """Not a loop of connections without end."""
+    agent = Agent(seen, url)
+    with stopped_afterwards(agent):
+        agent.start("conv_1")
+        for _ in range(3):
+            connection = server.accept()
+            connection.wait_joined()
+            connection.expect("register_conversation_tools")
+            connection.crash_channel()
+            connection.wait_closed()
+        seen.wait_for(("error", "connection_failed", {"permanent": True}))
+        assert agent.connection_state is ConnectionState.FAILED
+
+
+def test_tools_that_were_accepted_once_are_not_poison(
+    server: ScriptedServer, url: str, seen: Seen
+) -> None:
+    """A platform that keeps failing later has troubles of its own."""
+    agent = Agent(seen, url)
+    with stopped_afterwards(agent):
+        agent.start("conv_1")
+        connection = server.accept()
+        connection.wait_joined()
+        connection.reply(connection.expect("register_conversation_tools"))
+        assert agent.wait_until_ready(WAIT)
+        for _ in range(5):
+            connection.crash_channel()
+            connection.wait_closed()
+            connection = server.accept()
+            connection.wait_joined()
+            connection.expect("register_conversation_tools")
+        still_serves_unread(connection)
+
+
+def still_serves_unread(connection: ScriptedConnection) -> None:
+    """The connection serves, whatever else is on it."""
+    ask(connection, "call_last")
+    for frame in connection.frames():
+        connection.reply(frame)
+        if fields(frame).event == "tool_call_response":
+            return

@@ -53,12 +53,15 @@ def _outcome(cls: AgentClass, tool: Tool, values: dict[str, Any]) -> Outcome:
     toolbox = Toolbox(agent, {tool.name: tool}, agent.tool_context, full_detail=True)
     call = _call(tool, values)
     if tool.is_async:
-        return asyncio.run(toolbox.invoke_async(call, _nothing_before)).outcome
-    return toolbox.invoke(call, lambda call: None).outcome
+        invoked = asyncio.run(toolbox.invoke_async(call, _may_run))
+    else:
+        invoked = toolbox.invoke(call, lambda *_: True)
+    assert invoked is not None
+    return invoked.outcome
 
 
-async def _nothing_before(call: ToolCall) -> None:
-    """Nobody is told of the call."""
+async def _may_run(call: ToolCall, once: bytes | None) -> bool:
+    return True
 
 
 def _call(tool: Tool, values: dict[str, Any]) -> ToolCall:

@@ -11,8 +11,11 @@ from typing import Any
 
 from . import messages as msg
 from .calls import Limits, Offer
-from .events import EventQueue, Failure, Outcome, Toolset
-from .ledger import Key, Ledger
+from .events import EventQueue, Failure, Outcome, Success, Toolset
+from .executions import counts
+from .journaling import Answer
+from .keys import Key
+from .ledger import Ledger
 
 ENVELOPE_BYTES = 512
 MAX_UNNAMED = 10_000
@@ -28,6 +31,7 @@ class Options:
         max_message_bytes: the largest message that is sent.
         clock: handed on to the calls, for tools to see how much time is left.
         timestamp: the wall-clock time as ISO text, for error answers.
+        journaled: there is a journal.
     """
 
     scope: str | None
@@ -36,6 +40,7 @@ class Options:
     max_message_bytes: int
     clock: Callable[[], float]
     timestamp: Callable[[], str]
+    journaled: bool = False
 
 
 class Answers:
@@ -69,7 +74,7 @@ class Answers:
             request: the request.
             conversation_id: the conversation that it is taken to belong to.
         """
-        digest = _digest(request)
+        digest = digest_of(request)
         key = Key(conversation_id or "", request.call_id)
         if request.conversation_id is not None:
             return key, digest
@@ -147,10 +152,11 @@ class Answers:
         limit = self._options.max_message_bytes
         if size > limit:
             text = f"the result is too large: about {size} of {limit} bytes"
-            self._record_failure(request, key, Failure("tool_result_invalid", text))
+            failure = Failure("tool_result_invalid", text, unknown=True)
+            self._record_failure(request, key, failure)
             return False
         self._events.note(logging.DEBUG, "call %r: a result", request.call_id)
-        return self._ledger.answer(key, msg.RESPONSE, body)
+        return self._ledger.answer(Answer(key, msg.RESPONSE, body))
 
     def error_body(
         self, request: msg.ToolCallRequest | msg.ToolCall, key: Key, failure: Failure
@@ -168,11 +174,13 @@ class Answers:
         self, request: msg.ToolCallRequest | msg.ToolCall, key: Key, failure: Failure
     ) -> bool:
         body = self.error_body(request, key, failure)
-        accepted = self._ledger.answer(key, msg.ERROR, body)
+        answer = Answer(key, msg.ERROR, body, counts(failure))
+        accepted = self._ledger.answer(answer)
         if accepted:
             said = (request.call_id, request.tool_name, failure.error_type)
             self._events.note(logging.WARNING, "call %r of %r: %s", *said)
-            self._events.error(*failure, details_of(request, key))
+            details = details_of(request, key)
+            self._events.error(failure.error_type, failure.message, details)
         return accepted
 
     def _seconds_for(self, request: msg.ToolCallRequest, offer: Offer) -> float:
@@ -182,13 +190,22 @@ class Answers:
         return min(asked, offer.timeout or asked)
 
 
-def _digest(request: msg.ToolCallRequest) -> bytes:
+def digest_of(request: msg.ToolCallRequest | msg.ToolCall) -> bytes:
     """What tells two requests under one id apart: the tool and its arguments."""
     try:
         text = json.dumps([request.tool_name, request.arguments], sort_keys=True)
     except RecursionError:
         text = f"{request.tool_name}: too deep"
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def outcome_of(answer: Answer) -> Outcome:
+    """The outcome that an answer tells."""
+    payload = json.loads(answer.body)
+    if answer.event == msg.RESPONSE:
+        return Success(json.dumps(payload["result"], ensure_ascii=False))
+    error = payload["error"]
+    return Failure(error["type"], error["message"], answer.counts)
 
 
 def details_of(request: msg.ToolCallRequest | msg.ToolCall, key: Key) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
-from .ledger import Key
+from .keys import Key
 from .messages import ToolCall
 
 HEAP_SLACK = 64
@@ -49,16 +49,18 @@ class Calls:
     """The calls of one agent whose tools have not returned.
 
     A call is held (its conversation is being opened), waiting (for a permit),
-    running, or abandoned. Not thread-safe: its owner has the lock.
+    running, attached (to another call that does the same), or abandoned. Not
+    thread-safe: its owner has the lock.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._permits = limits.concurrent
-        # A call is in exactly one of these four, each oldest first.
+        # A call is in exactly one of these five, each oldest first.
         self._held: dict[Key, Entry] = {}
         self._waiting: dict[Key, Entry] = {}
         self._running: dict[Key, Entry] = {}
+        self._attached: dict[Key, Entry] = {}
         self._abandoned: dict[Key, Entry] = {}
         # Those of the running that nobody was told to start yet.
         self._startable: dict[Key, ToolCall] = {}
@@ -96,15 +98,24 @@ class Calls:
 
     def returned(self, key: Key) -> None:
         """The tool of a started call returned, failed, or was cancelled."""
-        if self._abandoned.pop(key, None) is None:
+        if key in self._running:
             self._release(self._running.pop(key))
+        else:
+            self._attached.pop(key, None)
+            self._abandoned.pop(key, None)
+
+    def attach(self, key: Key) -> None:
+        """A started call waits for another one, and needs no permit for that."""
+        self._attached[key] = self._running.pop(key)
+        self._release(self._attached[key])
 
     def expired(self, now: float) -> list[ToolCall]:
         """Give up every call whose deadline has passed, and say which."""
         overdue = []
         while self._deadlines and self._deadlines[0][0] <= now:
-            overdue.append(heappop(self._deadlines)[1])
-        return self._give_up(overdue)
+            overdue.append(heappop(self._deadlines))
+        # A call that somebody else ran may have come again, with a later deadline.
+        return self._give_up([key for at, key in overdue if self._is_due(key, at)])
 
     def give_up_unstarted(self, conversation_id: str | None = None) -> list[ToolCall]:
         """Drop the calls that wait, of one conversation or of all."""
@@ -113,15 +124,26 @@ class Calls:
 
     def give_up_running(self) -> list[ToolCall]:
         """Abandon the calls that run."""
-        return self._give_up(list(self._running))
+        return self._give_up([*self._running, *self._attached])
 
     def running(self, conversation_id: str | None = None) -> list[ToolCall]:
         """The calls whose tools run, of one conversation or of all."""
-        return [entry.call for entry in _of(conversation_id, self._running)]
+        started = _of(conversation_id, self._running)
+        started += _of(conversation_id, self._attached)
+        return [entry.call for entry in started]
+
+    def in_threads(self) -> list[ToolCall]:
+        """The calls whose tools hold a thread, given up or not."""
+        everyone = (*self._abandoned.values(), *self._running.values())
+        return [entry.call for entry in everyone if entry.blocking]
+
+    def holds_thread(self, key: Key) -> bool:
+        """Whether the tool of a call that was given up holds a thread."""
+        return key in self._abandoned and self._abandoned[key].blocking
 
     def any_of(self, conversation_id: str) -> bool:
         """Whether a call of the conversation waits or runs."""
-        everywhere = (self._held, self._waiting, self._running)
+        everywhere = (self._held, self._waiting, self._running, self._attached)
         return any(_of(conversation_id, entries) for entries in everywhere)
 
     def next_deadline(self) -> float:
@@ -133,7 +155,7 @@ class Calls:
     @property
     def active(self) -> int:
         """How many calls wait or run."""
-        return self.queued + len(self._running)
+        return self.queued + len(self._running) + len(self._attached)
 
     @property
     def queued(self) -> int:
@@ -169,9 +191,7 @@ class Calls:
 
     def _give_up(self, keys: list[Key]) -> list[ToolCall]:
         # Those that wait go first, or the permit of one would start another.
-        waiting = [
-            self._held.pop(key, None) or self._waiting.pop(key, None) for key in keys
-        ]
+        waiting = [self._pop_idle(key) for key in keys]
         running = [self._running.pop(key, None) for key in keys]
         given_up = [entry for entry in (*waiting, *running) if entry is not None]
         for entry in filter(None, running):
@@ -180,8 +200,20 @@ class Calls:
             self._release(entry)
         return [entry.call for entry in given_up]
 
+    def _pop_idle(self, key: Key) -> Entry | None:
+        for entries in (self._held, self._waiting, self._attached):
+            if key in entries:
+                return entries.pop(key)
+        return None
+
     def _is_active(self, key: Key) -> bool:
-        return key in self._running or key in self._waiting or key in self._held
+        everywhere = (self._running, self._waiting, self._held, self._attached)
+        return any(key in entries for entries in everywhere)
+
+    def _is_due(self, key: Key, at: float) -> bool:
+        everywhere = (self._running, self._waiting, self._held, self._attached)
+        found = [entries[key] for entries in everywhere if key in entries]
+        return any(entry.call.deadline <= at for entry in found)
 
     def _prune_deadlines(self) -> None:
         if len(self._deadlines) > 2 * self.active + HEAP_SLACK:

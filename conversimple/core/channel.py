@@ -177,6 +177,16 @@ class Channel:
         """Whether a heartbeat is written, or will be, and not yet answered."""
         return bool(self._heartbeats)
 
+    @property
+    def last_ref(self) -> int:
+        """The ref of the newest frame."""
+        return self._next_ref - 1
+
+    @property
+    def backlog(self) -> int:
+        """How many frames wait to be written."""
+        return len(self._outbox)
+
     def take(self) -> list[str]:
         """Everything that is ready to be written, as texts in order."""
         texts = [self._encode(outgoing) for outgoing in self._outbox]

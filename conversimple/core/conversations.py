@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 IDLE_LIMIT = 3600.0
+MAX_CONVERSATIONS = 10_000
 
 
 @dataclass(slots=True)
@@ -30,28 +31,53 @@ class Conversation:
 class Conversations:
     """The live conversations of one agent. Not thread-safe: its owner has the lock.
 
+    Args:
+        limit: how many there may be at once.
+
     Attributes:
         scope: the only conversation that the agent serves, or None for all.
     """
 
-    def __init__(self, scope: str | None, now: float) -> None:
+    def __init__(
+        self, scope: str | None, now: float, limit: int = MAX_CONVERSATIONS
+    ) -> None:
         self.scope = scope
+        self._limit = limit
+        self._refusing = False
         self._live: dict[str, Conversation] = {}
         self._ending: dict[str, Conversation] = {}
         self._unregistered: set[str] = set()
+        self._new: list[Conversation] = []
+        self._sent: dict[int, Conversation] = {}
         if scope is not None:
             self.add(scope, now)
 
+    @property
+    def full(self) -> bool:
+        """Whether no other conversation may begin."""
+        return len(self._live) + len(self._ending) >= self._limit
+
+    def refuse(self) -> bool:
+        """A conversation cannot begin; returns whether it is the first in a row."""
+        first, self._refusing = not self._refusing, True
+        return first
+
     def add(self, conversation_id: str, now: float) -> Conversation:
         """A conversation begins."""
+        self._refusing = False
         conversation = Conversation(conversation_id, now)
         self._live[conversation_id] = conversation
+        self._new.append(conversation)
         self._unregistered.add(conversation_id)
         return conversation
 
     def get(self, conversation_id: str) -> Conversation | None:
         """A live conversation by its id."""
         return self._live.get(conversation_id)
+
+    def knows(self, conversation_id: str) -> bool:
+        """Whether a conversation lives, or its last calls still run."""
+        return conversation_id in self._live or conversation_id in self._ending
 
     def end(self, conversation_id: str) -> Conversation | None:
         """A conversation ended; it is kept until `forget`, for its last calls."""
@@ -86,7 +112,13 @@ class Conversations:
         """The connection is gone, and the registrations with it."""
         for conversation in self._live.values():
             conversation.registration = None
+        self._sent.clear()
         self._unregistered = set(self._live)
+
+    def sent(self, conversation: Conversation, ref: int) -> None:
+        """The tools of a conversation went into the outbox under `ref`."""
+        conversation.registration = ref
+        self._sent[ref] = conversation
 
     def read_up_to(self, ref: int) -> None:
         """Every frame before `ref` was read by the server's socket process."""
@@ -96,14 +128,15 @@ class Conversations:
 
     def replied(self, ref: int, ok: bool) -> Conversation | None:
         """The platform replied to the registration under `ref`, if it is one."""
-        for conversation in self._awaited():
-            if conversation.registration == ref:
-                if ok:
-                    self._unregistered.discard(conversation.conversation_id)
-                else:  # also when it is read, it is not registered
-                    conversation.registration = None
-                return conversation
-        return None
+        conversation = self._sent.pop(ref, None)
+        if conversation is None or conversation.ended:
+            return None
+        if ok:
+            self._unregistered.discard(conversation.conversation_id)
+        else:  # also when it is read, it is not registered
+            conversation.registration = None
+            self._unregistered.add(conversation.conversation_id)
+        return conversation
 
     def is_registered(self, conversation: Conversation) -> bool:
         """Whether the platform has read the tools of a conversation."""
@@ -113,6 +146,21 @@ class Conversations:
     def all_registered(self) -> bool:
         """Whether the platform has read the tools of every live conversation."""
         return not self._unregistered
+
+    @property
+    def registering(self) -> bool:
+        """Whether tools were sent that may not have been read."""
+        return any(item.registration is not None for item in self._awaited())
+
+    @property
+    def any_sent(self) -> bool:
+        """Whether tools were sent on this connection."""
+        return any(item.registration is not None for item in self._live.values())
+
+    def take_new(self) -> list[Conversation]:
+        """The conversations that began since the last time, and live."""
+        new, self._new = self._new, []
+        return [item for item in new if not item.ended]
 
     def _awaited(self) -> list[Conversation]:
         return [self._live[key] for key in self._unregistered]

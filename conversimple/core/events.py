@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .calls import Offer
+from .journaling import Answer
+from .keys import Key
 from .messages import ToolCall
 from .states import ConnectionState
 
@@ -18,10 +20,17 @@ class Success(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A tool failed, or was not run."""
+    """A tool failed, or was not run.
+
+    Attributes:
+        error_type: the wire's word for it.
+        message: what the platform is told.
+        unknown: the tool ran, and may have done its work all the same.
+    """
 
     error_type: str
     message: str
+    unknown: bool = False
 
 
 Outcome = Success | Failure
@@ -45,6 +54,29 @@ class Open(NamedTuple):
     conversation_id: str
 
 
+class Store(NamedTuple):
+    """Write answers into the journal; then tell `Session.stored`."""
+
+    answers: tuple[Answer, ...]
+
+
+class Confirmed(NamedTuple):
+    """Tell the journal that the platform has the answers of these calls."""
+
+    keys: tuple[Key, ...]
+
+
+class Recover(NamedTuple):
+    """Have the journal look for calls of dead processes; tell `Session.recovered`.
+
+    Attributes:
+        idempotent: also those whose tool may run again, if the platform asks.
+    """
+
+    scope: str | None
+    idempotent: bool
+
+
 class Notify(NamedTuple):
     """Run a callback of the agent."""
 
@@ -60,7 +92,7 @@ class Note(NamedTuple):
     arguments: tuple[object, ...] = ()
 
 
-Event = Start | Cancel | Open | Notify | Note
+Event = Start | Cancel | Open | Store | Confirmed | Recover | Notify | Note
 
 
 class EventQueue:

@@ -3,7 +3,8 @@
 An answer is queued → sent → read → confirmed. *Read* means that the server's socket
 process had it (a heartbeat behind it was answered); *confirmed* that the platform
 handled it. What is not confirmed is sent again after a loss. A call that was
-answered is only ever replayed, never run again.
+answered is only ever replayed, never run again. The answer of a call that a journal
+knows is written there before it is queued.
 """
 
 from __future__ import annotations
@@ -14,18 +15,17 @@ from enum import Enum
 from itertools import chain, takewhile
 from typing import NamedTuple
 
+from .executions import Executions
+from .journaling import Answer
+from .keys import Key
+from .quarantine import LOSSES_TO_BELIEVE, Quarantine
+
 BODY_BUDGET = 64 * 1024 * 1024
 RECORD_COST = 512
+NEVER = float("inf")
 TOMBSTONES = 100_000
 TOMBSTONE_AGE = 24 * 3600.0
 READ_IS_CONFIRMED_AFTER = 60.0
-
-
-class Key(NamedTuple):
-    """What tells calls apart: call ids repeat across conversations."""
-
-    conversation_id: str
-    call_id: str
 
 
 class Admission(Enum):
@@ -36,6 +36,7 @@ class Admission(Enum):
     ANSWERED = "answered"
     REUSED = "the id of an earlier call with other arguments"
     FORGOTTEN = "answered long ago"
+    POISON = "given up: the platform failed each time it got the answer"
     FULL = "busy: too many answers are unconfirmed"
 
 
@@ -43,6 +44,7 @@ class Delivery(Enum):
     """How far the answer of a call has come."""
 
     RUNNING = "running"
+    KEEPING = "being written into the journal"
     QUEUED = "queued"
     SENT = "sent"
     READ = "read"
@@ -57,8 +59,11 @@ class Record:
         digest: of the arguments, to notice an id that is used again.
         event: the answer's event.
         body: the answer's payload as JSON text.
-        ref: the answer's ref on the current connection, while sent or read.
+        ref: under which the answer was last sent.
         since: when the answer was sent, or read.
+        journaled: the journal knows the call.
+        suspect: the answer was in flight at a suspicious loss.
+        losses: how often it was the only one.
     """
 
     key: Key
@@ -68,6 +73,9 @@ class Record:
     body: str = ""
     ref: int = 0
     since: float = 0.0
+    journaled: bool = False
+    suspect: bool = False
+    losses: int = 0
 
     @property
     def cost(self) -> int:
@@ -89,11 +97,15 @@ class Ledger:
         replies_confirm: the platform has replied to an answer at least once; from
             then on only its replies confirm.
         unanswered: how many calls have no answer yet.
+        executions: what the tools have done that run once per arguments.
+        taken_up_to: the last ref that was taken out of the outbox.
     """
 
     def __init__(self, budget: int = BODY_BUDGET, tombstones: int = TOMBSTONES) -> None:
         self.replies_confirm = False
         self.unanswered = 0
+        self.executions = Executions()
+        self.taken_up_to = 0
         self._budget = budget
         self._max_tombstones = tombstones
         self._records: dict[Key, Record] = {}
@@ -104,6 +116,11 @@ class Ledger:
         self._confirmed: dict[Key, Record] = {}
         self._tombstones: dict[Key, Tombstone] = {}
         self._cost = 0
+        self._quarantine = Quarantine()
+        self._suspects = 0
+        self._keeping = 0
+        self._to_store: list[Answer] = []
+        self._newly_confirmed: list[Key] = []
 
     def admit(self, key: Key, digest: bytes, now: float) -> Admission:
         """Decide what a request is; a new one is recorded as running."""
@@ -113,8 +130,7 @@ class Ledger:
         if isinstance(known, Tombstone):
             return Admission.FORGOTTEN
         if known is not None:
-            running = known.state is Delivery.RUNNING
-            return Admission.RUNNING if running else Admission.ANSWERED
+            return _admission_of(known)
         if not self._make_room(now):
             return Admission.FULL
         self._records[key] = Record(key, digest)
@@ -123,34 +139,122 @@ class Ledger:
 
     def awaits(self, key: Key) -> bool:
         """Whether a call has no answer yet."""
-        return self._records[key].state is Delivery.RUNNING
+        record = self._records.get(key)
+        return record is not None and record.state is Delivery.RUNNING
 
-    def answer(self, key: Key, event: str, body: str) -> bool:
+    def answer(self, answer: Answer) -> bool:
         """Record the answer of a running call and queue it.
 
         Returns:
             False when the call was answered before: the late answer is dropped.
         """
-        record = self._records[key]
-        if record.state is not Delivery.RUNNING:
+        if not self.awaits(answer.key):
             return False
-        record.event, record.body = event, body
-        self.unanswered -= 1
-        self._cost += record.cost
-        self._queue(record)
+        record = self._records[answer.key]
+        self._write(record, answer)
+        if record.journaled:
+            record.state = Delivery.KEEPING
+            self._keeping += 1
+            self._to_store.append(answer)
+        else:
+            self._queue(record)
         return True
 
+    # With a journal.
+
+    def begun(self, key: Key, counts: bool = False) -> bool:
+        """The journal has noted that a call is about to run.
+
+        Args:
+            key: the call.
+            counts: whether an answer that it got meanwhile counts for repeats.
+
+        Returns:
+            Whether it still may; otherwise its answer is to be written there, too.
+        """
+        record = self._records.get(key)
+        if record is None or record.journaled:
+            return False
+        record.journaled = True
+        if record.state is Delivery.RUNNING:
+            return True
+        self._to_store.append(Answer(key, record.event, record.body, counts))
+        if record.state is Delivery.CONFIRMED:
+            self._newly_confirmed.append(key)
+        return False
+
+    def restore(self, key: Key, digest: bytes, answer: Answer | None = None) -> bool:
+        """Take in a call that the journal knows, and queue its answer if it has one.
+
+        Returns:
+            False when the call is known here.
+        """
+        record = self._records.get(key)
+        if record is None and key in self._tombstones:
+            return False
+        if record is None:
+            record = self._records[key] = Record(key, digest)
+            self.unanswered += 1
+        elif record.state is not Delivery.RUNNING or record.journaled:
+            return False
+        record.journaled = True
+        if answer is not None:
+            self._write(record, answer)
+            self._queue(record)
+        return True
+
+    def stored(self, key: Key) -> None:
+        """The journal has the answer of a call, or cannot take it."""
+        record = self._records.get(key)
+        if record is not None and record.state is Delivery.KEEPING:
+            self._keeping -= 1
+            self._queue(record)
+
+    def disown(self, key: Key) -> None:
+        """Somebody else answers a call."""
+        if self.awaits(key):
+            del self._records[key]
+            self.unanswered -= 1
+
+    def take_to_store(self) -> tuple[Answer, ...]:
+        """The answers that the journal has to be given."""
+        answers, self._to_store = self._to_store, []
+        return tuple(answers)
+
+    def take_confirmed(self) -> tuple[Key, ...]:
+        """The calls whose answers were confirmed, of those that the journal knows."""
+        keys, self._newly_confirmed = self._newly_confirmed, []
+        return tuple(keys)
+
+    # On the wire.
+
     def replay(self, key: Key) -> None:
-        """Queue the answer of an answered call again."""
+        """Queue the answer of an answered call again, unless it still waits.
+
+        A platform that asks and asks, but does not read, gets one more copy at most.
+        """
         record = self._records[key]
+        if record.state in (Delivery.KEEPING, Delivery.QUEUED):
+            return
+        if record.state is Delivery.SENT and record.ref > self.taken_up_to:
+            return
         self._sent.pop(record.ref, None)
         self._read.pop(record.ref, None)
         self._confirmed.pop(key, None)
         self._queue(record)
 
-    def queued(self) -> list[Record]:
-        """The answers that wait to be sent, oldest first."""
-        return list(self._queued.values())
+    @property
+    def suspicious(self) -> bool:
+        """Whether an answer that is not confirmed may be poison."""
+        return self._suspects > 0
+
+    def to_send(self, now: float) -> list[Record]:
+        """The answers that may be sent now, oldest first."""
+        queued = list(self._queued.values())
+        if not self._suspects:
+            return queued
+        self._acquit(now)
+        return [] if self._unsettled(now) else self._quarantine.next_group(queued)
 
     def sent(self, record: Record, ref: int, now: float) -> None:
         """A queued answer went into the outbox under `ref`."""
@@ -175,36 +279,58 @@ class Ledger:
 
     def handled(self) -> None:
         """The platform handled everything that was sent."""
-        for record in [*self._read.values(), *self._sent.values()]:
-            self._confirm(record)
+        handled = [*self._read.values(), *self._sent.values()]
         self._read.clear()
         self._sent.clear()
+        for record in handled:
+            self._confirm(record)
 
-    def lost(self, now: float) -> None:
-        """The connection is gone: queue again whatever may be gone with it."""
+    def lost(self, now: float, suspicious: bool = False) -> Record | None:
+        """The connection is gone: queue again whatever may be gone with it.
+
+        Args:
+            now: the time.
+            suspicious: one of the frames that were in flight may be the reason.
+
+        Returns:
+            The answer that is given up, because it is the reason each time.
+        """
         self.time_passed(now)
-        again = [*self._read.values(), *self._sent.values()]
+        in_flight = [*self._read.values(), *self._sent.values()]
         later = list(self._queued.values())
         self._read.clear()
         self._sent.clear()
         self._queued.clear()
-        for record in chain(again, later):
+        for record in chain(in_flight, later):
             self._queue(record)
+        self._quarantine.reconnected()
+        if not (suspicious and in_flight):
+            return None
+        poison = in_flight[0] if self._quarantine.lost(in_flight) else None
+        self._suspects = sum(record.suspect for record in self._queued.values())
+        if poison is not None:
+            del self._queued[poison.key]
+            self._confirm(poison)
+        return poison
 
     def time_passed(self, now: float) -> None:
         """Count answers as confirmed that were read long enough ago."""
         if self.replies_confirm:
             return
-        limit = now - READ_IS_CONFIRMED_AFTER
-        for record in _front(self._read, lambda record: record.since <= limit):
+        for record in _front(self._read, lambda record: _confirmed_at(record) <= now):
             del self._read[record.ref]
             self._confirm(record)
 
-    def next_deadline(self) -> float:
-        """When `time_passed` has something to do."""
-        if self.replies_confirm or not self._read:
-            return float("inf")
-        return next(iter(self._read.values())).since + READ_IS_CONFIRMED_AFTER
+    def next_deadline(self, now: float) -> float:
+        """When `time_passed` or `to_send` has something to do."""
+        if not self._read:
+            return NEVER
+        oldest = next(iter(self._read.values()))
+        settled = self._settled_at()
+        return min(
+            NEVER if self.replies_confirm else _confirmed_at(oldest),
+            settled if self._suspects and settled > now else NEVER,
+        )
 
     @property
     def unread_since(self) -> float | None:
@@ -215,7 +341,17 @@ class Ledger:
     @property
     def undelivered(self) -> int:
         """How many answers may not have reached the server."""
-        return len(self._queued) + len(self._sent)
+        return self._keeping + len(self._queued) + len(self._sent)
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether unconfirmed answers were sent on this connection."""
+        return bool(self._sent or self._read)
+
+    @property
+    def unread(self) -> bool:
+        """Whether an answer was sent that may not have been read."""
+        return bool(self._sent)
 
     @property
     def unconfirmed(self) -> int:
@@ -223,13 +359,43 @@ class Ledger:
         waiting_for_reply = len(self._read) if self.replies_confirm else 0
         return self.undelivered + waiting_for_reply
 
+    def _write(self, record: Record, answer: Answer) -> None:
+        record.event, record.body = answer.event, answer.body
+        self.unanswered -= 1
+        self._cost += record.cost
+
     def _queue(self, record: Record) -> None:
-        record.state, record.ref = Delivery.QUEUED, 0
+        record.state = Delivery.QUEUED
         self._queued[record.key] = record
 
     def _confirm(self, record: Record) -> None:
         record.state = Delivery.CONFIRMED
         self._confirmed[record.key] = record
+        if record.suspect:
+            self._clear(record)
+        if record.journaled:
+            self._newly_confirmed.append(record.key)
+        if not (self._queued or self._sent or self._read):
+            self._quarantine.calm()
+
+    def _clear(self, record: Record) -> None:
+        record.suspect = False
+        self._suspects -= 1
+
+    def _acquit(self, now: float) -> None:
+        """Clear what the connection has survived."""
+        if now >= self._settled_at():
+            for record in self._read.values():
+                if record.suspect:
+                    self._clear(record)
+
+    def _unsettled(self, now: float) -> bool:
+        return bool(self._sent) or now < self._settled_at()
+
+    def _settled_at(self) -> float:
+        """When the connection has survived everything that was read."""
+        newest = next(reversed(self._read.values()), None)
+        return 0.0 if newest is None else newest.since + self._quarantine.patience
 
     def _make_room(self, now: float) -> bool:
         while self._cost > self._budget and self._confirmed:
@@ -250,6 +416,18 @@ class Ledger:
             del self._tombstones[key]
             return None
         return tombstone
+
+
+def _admission_of(known: Record) -> Admission:
+    if known.state is Delivery.RUNNING:
+        return Admission.RUNNING
+    given_up = known.losses >= LOSSES_TO_BELIEVE
+    return Admission.POISON if given_up else Admission.ANSWERED
+
+
+def _confirmed_at(read: Record) -> float:
+    # In one place: a deadline that is due by one sum and not by another never passes.
+    return read.since + READ_IS_CONFIRMED_AFTER
 
 
 def _front(

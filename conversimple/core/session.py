@@ -10,29 +10,32 @@ take new work.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
+from ..errors import JournalError
 from . import channel as ch
 from . import messages as msg
-from .answers import Answers, Options, details_of
-from .calls import Calls
+from .answers import Options
 from .channel import NEVER, Channel, ChannelState
 from .conversations import Conversation, Conversations
+from .desk import Desk
 from .events import (
-    Cancel,
+    Confirmed,
     Event,
     EventQueue,
-    Failure,
     Health,
-    Open,
     Outcome,
+    Recover,
     Start,
     StopReport,
+    Store,
     Toolset,
 )
 from .frames import Frame
-from .ledger import Admission, Key, Ledger
+from .journaling import Answer, Recovered, Verdict
+from .ledger import Ledger
+from .quarantine import LOSSES_TO_BELIEVE
 from .states import TRANSITIONS, ConnectionState
 
 UNREAD_DEADLINE = 1.0
@@ -40,9 +43,8 @@ SWEEP_INTERVAL = 60.0
 STABLE_AFTER = 10.0
 TOOLS_SHARE_OF_DRAIN = 0.8
 
-STOPPING = "stopping: the agent takes no new calls"
-GIVEN_UP = "the agent stopped before the tool returned; its outcome is unknown"
-HUNG_UP = "the conversation ended before the tool was run"
+MAX_BACKLOG = 10_000
+POISON_CODES = (1009, 1011)
 
 Hangup = ch.Lost | ch.Refused | ch.Left
 
@@ -71,10 +73,8 @@ class Session:
         self._ledger = ledger
         self._tools = tools
         self._options = options
-        self._conversations = Conversations(options.scope, now)
-        self._calls = Calls(options.limits)
         self._events = EventQueue()
-        self._answers = Answers(tools, options, ledger, self._events)
+        self._desk = Desk(ledger, tools, options, self._events, now)
         self.joined_at: float | None = None
         self._ever_joined = False
         self._sweep_due = now + SWEEP_INTERVAL
@@ -82,18 +82,29 @@ class Session:
         self.drain_until = NEVER
         self._left = False
         self._was_ready = False
-        self._openings: Counter[str] = Counter()
-        self._unanswered = 0
+        self._tools_accepted = False
+        self._tools_lost = 0
+
+    @property
+    def _conversations(self) -> Conversations:
+        return self._desk.conversations
 
     # Values out.
 
     def frames_to_send(self) -> list[str]:
         """Everything that is ready to be written, as texts in order."""
+        self._ledger.taken_up_to = self._channel.last_ref
         return self._channel.take()
 
     def events(self) -> list[Event]:
         """What has happened since the last time, in order."""
-        return [*self._events.take(), *map(Start, self._calls.take_startable())]
+        answers = self._ledger.take_to_store()
+        if answers:
+            self._events.add(Store(answers))
+        keys = self._ledger.take_confirmed()
+        if keys:
+            self._events.add(Confirmed(keys))
+        return [*self._events.take(), *map(Start, self._desk.calls.take_startable())]
 
     def next_deadline(self, now: float) -> float:
         """When `time_passed` has something to do.
@@ -103,12 +114,12 @@ class Session:
         """
         return min(
             self._channel.next_deadline(),
-            self._calls.next_deadline(),
-            self._ledger.next_deadline(),
+            self._desk.calls.next_deadline(),
+            self._ledger.next_deadline(now),
             self._sweep_due,
             self._unread_due(),
-            now + UNREAD_DEADLINE if self._calls.active else NEVER,
-            self._tools_until if self._calls.active else NEVER,
+            now + UNREAD_DEADLINE if self._desk.calls.active else NEVER,
+            self._tools_until if self._desk.calls.active else NEVER,
             self.drain_until,
         )
 
@@ -128,6 +139,11 @@ class Session:
             return False
         return now - self.joined_at >= STABLE_AFTER
 
+    @property
+    def tools_are_poison(self) -> bool:
+        """Whether the platform fails each time that the tools are registered."""
+        return self._tools_lost >= LOSSES_TO_BELIEVE
+
     def finished(self, now: float) -> bool:
         """Whether a draining session needs no other connection."""
         if self.state is not ConnectionState.DRAINING:
@@ -140,10 +156,14 @@ class Session:
     def report(self) -> StopReport:
         """What would be left if the agent stopped now."""
         return StopReport(
-            self._unanswered + self._ledger.unanswered,
+            self._desk.unanswered + self._ledger.unanswered,
             self._ledger.unconfirmed,
-            self._calls.abandoned,
+            self._desk.calls.abandoned,
         )
+
+    def in_threads(self) -> list[msg.ToolCall]:
+        """The calls whose tools hold a thread, given up or not."""
+        return self._desk.calls.in_threads()
 
     def health(self, now: float) -> Health:
         """How the agent is."""
@@ -154,12 +174,12 @@ class Session:
             self.ready,
             {
                 item.conversation_id: self._conversations.is_registered(item)
-                for item in self._live()
+                for item in self._conversations.live()
             },
             None if answered_at is None else now - answered_at,
-            len(self._calls.running()),
-            self._calls.queued,
-            self._calls.abandoned,
+            len(self._desk.calls.running()),
+            self._desk.calls.queued,
+            self._desk.calls.abandoned,
             self._ledger.unconfirmed,
         )
 
@@ -179,7 +199,7 @@ class Session:
         occurrence = self._channel.receive(frame, now)
         match occurrence:
             case ch.Pushed(event, payload):
-                self._message(msg.parse(event, payload), now)
+                self._desk.hear(msg.parse(event, payload), now)
             case ch.Replied(ref, ok, response):
                 self._replied(ref, ok, response)
             case ch.ReadUpTo(ref):
@@ -205,10 +225,12 @@ class Session:
             now: the time.
             heard: when the last byte came from the platform.
         """
-        self._expire(now)
+        self._desk.expire(now)
         self._ledger.time_passed(now)
         if now >= self._sweep_due:
-            self._sweep(now)
+            self._sweep_due = now + SWEEP_INTERVAL
+            self._desk.end_idle_conversations(now)
+            self._recover(idempotent=True)
         if now >= self._unread_due():
             self._channel.heartbeat(now)
         lost = self._channel.time_passed(now, heard)
@@ -216,12 +238,18 @@ class Session:
             self._hang_up(lost)
         self._settle(now)
 
-    def transport_lost(self, now: float) -> None:
-        """The socket is gone."""
+    def transport_lost(self, now: float, code: int | None = None) -> None:
+        """The socket is gone.
+
+        Args:
+            now: the time.
+            code: the close code that the server sent, if it did.
+        """
         self._left = isinstance(self.hangup, ch.Left)
+        crashed = isinstance(self.hangup, ch.Lost) and self.hangup.crashed
         self._channel.close()
         if not self._left:
-            self._ledger.lost(now)
+            self._blame(crashed or code in POISON_CODES, now)
         self._conversations.lost()
         self.joined_at = None
         self._was_ready = False
@@ -238,11 +266,14 @@ class Session:
 
     def failed(self, reason: str) -> None:
         """There will be no connection any more."""
+        self._channel.close()
         self._move(ConnectionState.FAILED)
         self._events.note(logging.ERROR, "gave up: %s", reason)
         self._events.error("connection_failed", reason, {"permanent": True})
 
-    def drain(self, now: float, timeout: float) -> None:
+    def drain(
+        self, now: float, timeout: float, tools: float = TOOLS_SHARE_OF_DRAIN
+    ) -> None:
         """Stop in an orderly way: finish and answer what runs, then leave.
 
         Told again, it only shortens the time that is left.
@@ -250,15 +281,16 @@ class Session:
         Args:
             now: the time.
             timeout: seconds for all of it.
+            tools: the share of it that running tools may take.
         """
         if self.state.final:
             return
         self.drain_until = min(self.drain_until, now + timeout)
-        self._tools_until = min(self._tools_until, now + timeout * TOOLS_SHARE_OF_DRAIN)
+        self._tools_until = min(self._tools_until, now + timeout * tools)
         if self.state is not ConnectionState.DRAINING:
             self._move(ConnectionState.DRAINING)
-            for call in self._calls.give_up_unstarted():
-                self._fail(call, "tool_cancelled", STOPPING)
+            self._desk.closed = True
+            self._desk.give_up_unstarted()
         self._settle(now)
 
     def stopped(self) -> None:
@@ -266,6 +298,35 @@ class Session:
         self._move(ConnectionState.STOPPED)
 
     # Facts in: the tools and the callbacks.
+
+    def claim(self, call: msg.ToolCall, once: bytes | None, now: float) -> bool:
+        """The arguments of a started call are valid: may its tool run?
+
+        Args:
+            call: the call.
+            once: the digest of its arguments, if its tool runs once per arguments.
+            now: the time.
+
+        Returns:
+            Whether it may; otherwise nothing is left to be done for the call.
+        """
+        self._desk.expire(now)
+        may_run = self._desk.claim(call, once, now)
+        self._settle(now)
+        return may_run
+
+    def judged(
+        self, call: msg.ToolCall, verdict: Verdict | Answer | JournalError, now: float
+    ) -> bool:
+        """The journal was asked about a call that was claimed, or cannot be asked.
+
+        Returns:
+            Whether the tool may run; otherwise nothing is left to be done for the call.
+        """
+        self._desk.expire(now)
+        may_run = self._desk.judge(call, verdict, now)
+        self._settle(now)
+        return may_run
 
     def answered(
         self, call: msg.ToolCall, outcome: Outcome, now: float, over: bool = True
@@ -281,195 +342,40 @@ class Session:
         Returns:
             Whether the outcome is the call's answer; False when it came too late.
         """
-        self._expire(now)
-        if not self._ledger.awaits(_key(call)):
-            text = "dropped the late result of %r"
-            self._events.note(logging.INFO, text, call.call_id)
-        accepted = self._answers.record(call, _key(call), outcome)
-        if over or not accepted:
-            self._over(call, now)
+        self._desk.expire(now)
+        accepted = self._desk.answered(call, outcome, now, over)
         self._settle(now)
         return accepted
 
     def call_over(self, call: msg.ToolCall, now: float) -> None:
         """The last callback of an answered call returned."""
-        self._expire(now)
-        self._over(call, now)
+        self._desk.expire(now)
+        self._desk.over(call, now)
         self._settle(now)
 
     def conversation_opened(self, conversation_id: str, now: float) -> None:
         """``on_conversation_started`` returned, or was abandoned."""
-        self._expire(now)
-        if conversation_id not in self._openings:
-            return
-        self._openings[conversation_id] -= 1
-        conversation = self._conversations.get(conversation_id)
-        # A conversation that ended and started again is opened again, too.
-        if not self._openings[conversation_id]:
-            del self._openings[conversation_id]
-            if conversation is not None:
-                conversation.open = True
-                self._calls.open(conversation_id)
+        self._desk.expire(now)
+        self._desk.opened(conversation_id)
         self._settle(now)
 
-    # Conversations.
+    # Facts in: the journal.
 
-    def _message(self, message: msg.Message, now: float) -> None:
-        match message:
-            case msg.ToolCallRequest():
-                self._requested(message, now)
-            case msg.ConversationStarted(conversation_id):
-                self._conversation_started(conversation_id, now)
-            case msg.ConversationEnded(conversation_id):
-                self._conversation_ended(conversation_id)
-            case msg.ConfigUpdate(config):
-                self._events.notify("on_config_update", config)
-            case msg.AnalyticsUpdate(analytics):
-                self._events.notify("on_analytics_update", analytics)
-            case msg.ErrorNotification(error_type, text, details):
-                self._events.note(
-                    logging.WARNING, "the platform reports %r", error_type
-                )
-                self._events.error(error_type, text, details)
-            case msg.ConnectionWarning(text):
-                self._events.note(logging.WARNING, "the platform warns: %r", text)
-            case msg.HookEvent(event_type):
-                self._events.note(logging.DEBUG, "hook event %r", event_type)
-            case msg.Malformed(event, problem):
-                self._events.note(logging.WARNING, "malformed %s: %s", event, problem)
-                self._events.error("malformed_message", problem, {"event": event})
-            case _:
-                self._events.note(logging.DEBUG, "unknown event %r", message.event)
-
-    def _conversation_started(self, conversation_id: str, now: float) -> None:
-        if not self._conversations.concerns_us(conversation_id):
-            self._events.note(
-                logging.DEBUG, "not our conversation: %r", conversation_id
-            )
-            return
-        if self.state is ConnectionState.DRAINING:
-            return
-        conversation = self._conversations.get(conversation_id)
-        if conversation is None:
-            conversation = self._conversations.add(conversation_id, now)
-            self._register(conversation, now)
-        conversation.active_at = now
-        if not conversation.announced:
-            conversation.announced = True
-            conversation.open = False
-            self._openings[conversation_id] += 1
-            self._events.add(Open(conversation_id))
-
-    def _conversation_ended(self, conversation_id: str) -> None:
-        if self._conversations.end(conversation_id) is None:
-            self._events.note(
-                logging.DEBUG, "not a live conversation: %r", conversation_id
-            )
-            return
-        for call in self._calls.give_up_unstarted(conversation_id):
-            self._fail(call, "tool_cancelled", HUNG_UP)
-        for call in self._calls.running(conversation_id):
-            self._cancel(call)
-        self._close_if_over(conversation_id)
-
-    def _over(self, call: msg.ToolCall, now: float) -> None:
-        self._calls.returned(_key(call))
-        self._touch(call.conversation_id, now)
-        self._close_if_over(call.conversation_id)
-
-    def _close_if_over(self, conversation_id: str) -> None:
-        """The last callback of a conversation comes after its last call."""
-        ending = self._conversations.is_ending(conversation_id)
-        if ending and not self._calls.any_of(conversation_id):
-            self._conversations.forget(conversation_id)
-            self._events.notify("on_conversation_ended", conversation_id)
-
-    def _sweep(self, now: float) -> None:
-        self._sweep_due = now + SWEEP_INTERVAL
-        for conversation_id in self._conversations.idle(now):
-            if self._calls.any_of(conversation_id):
-                continue
-            self._events.note(logging.INFO, "conversation %r is idle", conversation_id)
-            self._conversation_ended(conversation_id)
-
-    def _touch(self, conversation_id: str, now: float) -> None:
-        conversation = self._conversations.get(conversation_id)
-        if conversation is not None:
-            conversation.active_at = now
-
-    def _live(self) -> list[Conversation]:
-        return self._conversations.live()
-
-    # Requests and answers.
-
-    def _requested(self, request: msg.ToolCallRequest, now: float) -> None:
-        conversation_id = request.conversation_id or self._conversations.only_one()
-        if not self._conversations.concerns_us(conversation_id or ""):
-            self._events.note(logging.DEBUG, "not our call: %r", request.call_id)
-            return
-        key, digest = self._answers.identify(request, conversation_id)
-        admission = self._ledger.admit(key, digest, now)
-        if admission is Admission.NEW:
-            self._admit(request, key, now)
-        elif admission is Admission.ANSWERED:
-            self._ledger.replay(key)
-        elif admission is Admission.REUSED:
-            details = details_of(request, key)
-            self._events.error("call_id_reused", admission.value, details)
-        elif admission is not Admission.RUNNING:
-            self._answer_unrecorded(request, key, admission.value)
-
-    def _admit(self, request: msg.ToolCallRequest, key: Key, now: float) -> None:
-        stopping = self.state is ConnectionState.DRAINING
-        refusal = self._answers.refusal(request, key, STOPPING if stopping else None)
-        if refusal is None:
-            refusal = self._take_on(request, key, now)
-        if refusal is not None:
-            self._answers.record(request, key, refusal)
-
-    def _take_on(
-        self, request: msg.ToolCallRequest, key: Key, now: float
-    ) -> Failure | None:
-        """Schedule a call; returns why there is no room for it, or None."""
-        if self._conversations.get(key.conversation_id) is None:
-            self._conversation_started(key.conversation_id, now)
-        self._touch(key.conversation_id, now)
-        conversation = self._conversations.get(key.conversation_id)
-        held = conversation is not None and not conversation.open
-        call, offer = self._answers.call_for(request, key, now)
-        busy = self._calls.refusal(offer.blocking, held)
-        if busy is not None:
-            return Failure("tool_execution_error", busy)
-        self._calls.admit(key, call, offer.blocking, held)
-        self._events.note(logging.DEBUG, "call %r of %s", call.call_id, call.tool_name)
-        return None
-
-    def _answer_unrecorded(
-        self, request: msg.ToolCallRequest, key: Key, text: str
+    def stored(
+        self, answers: Iterable[Answer], now: float, problem: str | None = None
     ) -> None:
-        """Answer what the ledger has no room for, or only a tombstone of."""
-        failure = Failure("tool_execution_error", text)
-        if self.joined:
-            body = self._answers.error_body(request, key, failure)
-            self._channel.push(msg.ERROR, body)
-        self._events.error(*failure, details_of(request, key))
+        """The journal has the answers, or a problem with them: they may be sent."""
+        for answer in answers:
+            self._ledger.stored(answer.key)
+        if problem is not None:
+            self._events.note(logging.ERROR, "%s", problem)
+            self._events.error("journal_failed", problem, {})
+        self._settle(now)
 
-    def _fail(self, call: msg.ToolCall, error_type: str, text: str) -> bool:
-        return self._answers.record(call, _key(call), Failure(error_type, text))
-
-    def _expire(self, now: float) -> None:
-        for call in self._calls.expired(now):
-            self._give_up(call, "tool_timeout", _timeout_text(call))
-
-    def _give_up(self, call: msg.ToolCall, error_type: str, text: str) -> bool:
-        self._cancel(call)
-        answered = self._fail(call, error_type, text)
-        self._close_if_over(call.conversation_id)
-        return answered
-
-    def _cancel(self, call: msg.ToolCall) -> None:
-        call.cancellation.requested = True
-        self._events.add(Cancel(call))
+    def recovered(self, rows: Iterable[Recovered], now: float) -> None:
+        """The journal found calls of processes that are gone."""
+        self._desk.recovered(rows, now)
+        self._settle(now)
 
     # The wire.
 
@@ -478,28 +384,44 @@ class Session:
         self._ever_joined = True
         if self.state is not ConnectionState.DRAINING:
             self._move(ConnectionState.CONNECTED)
-        for conversation in self._live():
+        for conversation in self._conversations.live():
             self._register(conversation, now)
         self._send_queued(now)
-        if self._ledger.undelivered and not self._channel.heartbeat_pending:
+        if self._ledger.unread and not self._channel.heartbeat_pending:
             self._channel.heartbeat(now)
+        self._recover(idempotent=False)
+
+    def _recover(self, idempotent: bool) -> None:
+        if self._options.journaled:
+            self._events.add(Recover(self._options.scope, idempotent))
 
     def _register(self, conversation: Conversation, now: float) -> None:
-        if not self.joined:
+        if not self.joined or conversation.registration is not None:
             return
         body = msg.encode_registration(
             conversation.conversation_id, self._tools.registration
         )
-        conversation.registration = self._channel.push(msg.REGISTER, body)
+        self._conversations.sent(conversation, self._channel.push(msg.REGISTER, body))
         if not self._channel.heartbeat_pending:
             self._channel.heartbeat(now)
 
     def _send_queued(self, now: float) -> None:
+        bodies = self._desk.take_unrecorded()
         if not self.joined:
             return
-        for record in self._ledger.queued():
+        # A platform that asks and asks, but does not read, gets no more of these.
+        for body in bodies[: max(0, MAX_BACKLOG - self._channel.backlog)]:
+            self._channel.push(msg.ERROR, body)
+        # A registration that may be poison is alone on the connection, too.
+        suspicious = self._ledger.suspicious
+        if suspicious and self._conversations.registering:
+            return
+        records = self._ledger.to_send(now)
+        for record in records:
             ref = self._channel.push(record.event, record.body)
             self._ledger.sent(record, ref, now)
+        if suspicious and records:
+            self._channel.heartbeat(now)
 
     def _read_up_to(self, ref: int, now: float) -> None:
         self._ledger.read_up_to(ref, now)
@@ -521,6 +443,7 @@ class Session:
                 self._events.error("delivery_rejected", reason, details)
             return
         conversation = self._conversations.replied(ref, ok)
+        self._tools_accepted = self._tools_accepted or conversation is not None
         if conversation is not None and not ok:
             self._events.error(
                 "registration_rejected",
@@ -528,6 +451,25 @@ class Session:
                 {
                     "conversation_id": conversation.conversation_id,
                     "response": response,
+                },
+            )
+
+    def _blame(self, suspicious: bool, now: float) -> None:
+        """Queue again what may be lost, and find out whether a frame is poison."""
+        self._tools_accepted = self._tools_accepted or self.stable(now)
+        only_tools = self._conversations.any_sent and not self._ledger.in_flight
+        if suspicious and only_tools and not self._tools_accepted:
+            self._tools_lost += 1
+        poison = self._ledger.lost(now, suspicious)
+        if poison is not None:
+            text = "given up: the platform fails each time it gets this answer"
+            self._events.note(logging.ERROR, "call %r: %s", poison.key.call_id, text)
+            self._events.error(
+                "answer_given_up",
+                text,
+                {
+                    "call_id": poison.key.call_id,
+                    "conversation_id": poison.key.conversation_id,
                 },
             )
 
@@ -541,23 +483,24 @@ class Session:
 
     @property
     def _owes(self) -> bool:
-        return bool(self._calls.active or self._ledger.undelivered)
+        return bool(self._desk.calls.active or self._ledger.undelivered)
 
     def _settle(self, now: float) -> None:
         """After every fact: send what is queued, and get on with draining."""
+        for conversation in self._conversations.take_new():
+            self._register(conversation, now)
         self._send_queued(now)
         self._was_ready = self._was_ready or self.ready
         if self.state is not ConnectionState.DRAINING:
             return
         if now >= self._tools_until:
-            for call in self._calls.give_up_running():
-                self._unanswered += self._give_up(call, "tool_cancelled", GIVEN_UP)
+            self._desk.give_up_running()
             self._send_queued(now)
         if not self.joined:
             return
         if not self._owes:
             self._channel.leave(now)
-        elif self._ledger.undelivered and not self._channel.heartbeat_pending:
+        elif self._ledger.unread and not self._channel.heartbeat_pending:
             self._channel.heartbeat(now)
 
     def _hang_up(self, why: Hangup) -> None:
@@ -569,11 +512,3 @@ class Session:
         self._events.note(logging.INFO, "%s -> %s", self.state, state)
         self.state = state
         self._events.notify("on_connection_state", state)
-
-
-def _key(call: msg.ToolCall) -> Key:
-    return Key(call.conversation_id, call.call_id)
-
-
-def _timeout_text(call: msg.ToolCall) -> str:
-    return f"{call.tool_name} did not return within {call.timeout_seconds:g} seconds"

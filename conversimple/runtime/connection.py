@@ -18,16 +18,17 @@ from tenacity import RetryCallState, RetryError
 from ..core import channel as ch
 from ..core import frames
 from ..core.events import Event, Health, Note
-from ..core.session import Session
+from ..core.session import TOOLS_SHARE_OF_DRAIN, Session
 from ..errors import (
     ConnectionFailed,
     ConnectionLost,
     JoinRefused,
+    RegistrationFailed,
     RetriesExhausted,
 )
 from ..settings import Settings
 from .backoff import Refusals, first_wait, retrying
-from .dial import Patience
+from .dial import Patience, warn_of_clear_text
 from .sockets import Interrupted, Waker, nothing_to_do
 from .transport import NORMAL, Transport, open_transport
 
@@ -128,10 +129,15 @@ class Connection:
         self._flush()
         return result
 
-    def drain(self, timeout: float) -> None:
-        """Begin an orderly stop; told again, shorten the time that is left."""
+    def drain(self, timeout: float, tools: float = TOOLS_SHARE_OF_DRAIN) -> None:
+        """Begin an orderly stop; told again, shorten the time that is left.
+
+        Args:
+            timeout: seconds for all of it.
+            tools: the share of it that running tools may take.
+        """
         if not self._session.state.final:
-            self.tell(self._session.drain, self._clock(), timeout)
+            self.tell(self._session.drain, self._clock(), timeout, tools)
             self._waker.wake()
 
     def discard(self) -> None:
@@ -164,6 +170,7 @@ class Connection:
     def _run(self) -> None:
         failure: BaseException | None = None
         try:
+            warn_of_clear_text(self._settings.platform_url)
             self._keep_connected()
         except Stopped:
             self.tell(self._session.stopped)
@@ -172,8 +179,9 @@ class Connection:
             self.tell(self._session.failed, str(error))
         except BaseException as error:
             failure = error
-            logger.critical("the connection's thread died", exc_info=True)
+            # First of all: a log handler may raise as well.
             self.tell(self._session.failed, f"internal error: {type(error).__name__}")
+            logger.critical("the connection's thread died", exc_info=error)
         finally:
             self._waker.close()
             self._owner.ended(failure)
@@ -215,7 +223,12 @@ class Connection:
         try:
             self._serve(transport)
         except ConnectionFailed as error:
-            if self._lost(transport, None):
+            stable = self._lost(transport, None, error)
+            if self._session.tools_are_poison:
+                raise RegistrationFailed(
+                    "the platform fails each time the tools are registered"
+                ) from error
+            if stable:
                 return error
             raise
         except BaseException:
@@ -307,7 +320,12 @@ class Connection:
         if finished:
             raise Stopped
 
-    def _lost(self, transport: Transport, code: int | None) -> bool:
+    def _lost(
+        self,
+        transport: Transport,
+        code: int | None,
+        why: ConnectionFailed | None = None,
+    ) -> bool:
         """The connection is over; returns whether it had proved good."""
         now = self._clock()
         with self._lock:
@@ -318,7 +336,8 @@ class Connection:
             if self._session.joined_at is not None:
                 self._refusals.joined()
         transport.close(None if writing else code)
-        self.tell(self._session.transport_lost, now)
+        came = why.code if isinstance(why, ConnectionLost) else None
+        self.tell(self._session.transport_lost, now, came)
         return stable
 
     def _is_permanent(self, error: BaseException) -> bool:

@@ -14,21 +14,28 @@ from conversimple.core.calls import Limits, Offer
 from conversimple.core.channel import Channel
 from conversimple.core.events import (
     Cancel,
+    Confirmed,
     Event,
     Failure,
     Note,
     Notify,
     Open,
+    Outcome,
+    Recover,
     Start,
+    Store,
     Success,
     Toolset,
 )
 from conversimple.core.frames import Frame
+from conversimple.core.journaling import Answer, Recovered, Verdict
+from conversimple.core.keys import Key
 from conversimple.core.ledger import Ledger
 from conversimple.core.messages import ToolCall
 from conversimple.core.answers import Options
 from conversimple.core.session import Session
 from conversimple.core.states import ConnectionState
+from conversimple.errors import JournalError
 
 TOPIC = "customer:c1"
 TIMESTAMP = "2026-01-31T12:00:00+00:00"
@@ -104,6 +111,7 @@ class SessionDriver:
         now: the time; `pass_time` moves it.
         log: every event so far.
         started: the calls whose tools were started and have not returned.
+        to_store: the answers that the journal was given and has not stored yet.
     """
 
     def __init__(
@@ -118,9 +126,11 @@ class SessionDriver:
         offers: Mapping[str, Offer] = TOOLS,
         ledger: Ledger | None = None,
         opens: bool = True,
+        journaled: bool = False,
     ) -> None:
         self.now = 1000.0
         self.log: list[Event] = []
+        self.to_store: list[Answer] = []
         self.started: dict[tuple[str, str], ToolCall] = {}
         self._heard = self.now
         self._opens = opens
@@ -138,6 +148,7 @@ class SessionDriver:
                 max_message_bytes=max_message_bytes,
                 clock=lambda: self.now,
                 timestamp=lambda: TIMESTAMP,
+                journaled=journaled,
             ),
             self.now,
         )
@@ -159,15 +170,15 @@ class SessionDriver:
         """Open a socket, and have the platform accept the join."""
         self.reply(self.connect())
 
-    def cut(self) -> None:
+    def cut(self, code: int | None = None) -> None:
         """Lose the socket, and whatever was not read from the wire."""
-        self.session.transport_lost(self.now)
+        self.session.transport_lost(self.now, code)
         self._take()
         self._beats.clear()
 
-    def reconnect(self) -> None:
+    def reconnect(self, code: int | None = None) -> None:
         """Lose the socket, and join again on a new one."""
-        self.cut()
+        self.cut(code)
         self._wire.clear()
         self.join()
 
@@ -272,6 +283,46 @@ class SessionDriver:
         """Let the tool of a started call fail."""
         return self._answered(call, Failure(error_type, text))
 
+    def conclude(self, call: ToolCall, outcome: Outcome) -> bool:
+        """Let the tool of a started call end in whatever way."""
+        return self._answered(call, outcome)
+
+    def claim(self, call: ToolCall, once: bytes | None = None) -> bool:
+        """Ask whether the tool of a started call may run."""
+        return self._if_it_may(call, self.session.claim(call, once, self.now))
+
+    def judge(
+        self,
+        call: ToolCall,
+        verdict: Verdict | Answer | JournalError = Verdict.RUN,
+    ) -> bool:
+        """Tell what the journal says of a claimed call."""
+        return self._if_it_may(call, self.session.judged(call, verdict, self.now))
+
+    def begin(
+        self,
+        call_id: str = "call_1",
+        conversation_id: str = "conv_1",
+        *,
+        once: bytes | None = None,
+        **others: Any,
+    ) -> ToolCall:
+        """Have the platform ask for a tool, and its call noted in the journal."""
+        call = self.call(call_id, conversation_id, **others)
+        assert self.claim(call, once) and self.judge(call)
+        return call
+
+    def stored(self, problem: str | None = None) -> None:
+        """Tell that the journal has all it was given, or a problem with it."""
+        answers, self.to_store = self.to_store, []
+        self.session.stored(answers, self.now, problem)
+        self._take()
+
+    def recovered(self, *rows: Recovered) -> None:
+        """Tell what the journal found of dead processes."""
+        self.session.recovered(rows, self.now)
+        self._take()
+
     def over(self, call: ToolCall) -> None:
         """Let the last callback of an answered call return."""
         self.session.call_over(call, self.now)
@@ -316,11 +367,28 @@ class SessionDriver:
         return [error_type for error_type, _, _ in self.notified("on_error")]
 
     @property
+    def confirmed(self) -> list[Key]:
+        """The calls of which the journal was told that they are confirmed, ever."""
+        told = [event.keys for event in self.log if isinstance(event, Confirmed)]
+        return [key for keys in told for key in keys]
+
+    @property
+    def recoveries(self) -> list[Recover]:
+        """What the journal was asked to look for, ever."""
+        return [event for event in self.log if isinstance(event, Recover)]
+
+    @property
     def notes(self) -> Iterator[tuple[int, str]]:
         """All log records: level and text."""
         for event in self.log:
             if isinstance(event, Note):
                 yield event.level, event.text % event.arguments
+
+    def _if_it_may(self, call: ToolCall, may_run: bool) -> bool:
+        if not may_run:
+            del self.started[call.conversation_id, call.call_id]
+        self._take()
+        return may_run
 
     def _answered(
         self, call: ToolCall, outcome: Success | Failure, over: bool = True
@@ -340,6 +408,8 @@ class SessionDriver:
         events = self.session.events()
         self.log += events
         for event in events:
+            if isinstance(event, Store):
+                self.to_store += event.answers
             if isinstance(event, Start):
                 key = (event.call.conversation_id, event.call.call_id)
                 assert key not in self.started

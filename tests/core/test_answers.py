@@ -10,7 +10,8 @@ import pytest
 from conversimple.core.answers import Answers, Options, details_of
 from conversimple.core.calls import Limits, Offer
 from conversimple.core.events import EventQueue, Failure, Notify, Success, Toolset
-from conversimple.core.ledger import Admission, Key, Ledger
+from conversimple.core.keys import Key
+from conversimple.core.ledger import Admission, Ledger
 from conversimple.core.messages import ToolCallRequest
 
 KEY = Key("conv_1", "call_1")
@@ -53,7 +54,7 @@ class Desk:
 
     def recorded(self) -> list[dict[str, Any]]:
         """The answers that wait to be sent."""
-        return [json.loads(record.body) for record in self.ledger.queued()]
+        return [json.loads(record.body) for record in self.ledger.to_send(0.0)]
 
 
 def test_the_same_request_has_the_same_identity() -> None:

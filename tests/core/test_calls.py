@@ -13,7 +13,7 @@ from hypothesis.stateful import (
 )
 
 from conversimple.core.calls import HEAP_SLACK, Calls, Limits
-from conversimple.core.ledger import Key
+from conversimple.core.keys import Key
 from conversimple.core.messages import ToolCall
 from tests.core.helpers import patient, tool_call
 
@@ -242,6 +242,23 @@ def test_an_expired_coroutine_is_not_abandoned() -> None:
     calls.expired(30.0)
     assert (calls.active, calls.abandoned) == (0, 0)
     calls.returned(key_of(first))
+
+
+def test_who_holds_a_thread() -> None:
+    """What runs or was abandoned in a thread, until it returns; nothing else."""
+    calls = Calls(Limits(concurrent=2))
+    late = admit(calls, "late", deadline=1.0)
+    admit(calls, "async", blocking=False, deadline=1.0)
+    assert started(calls) == ["late", "async"]
+    calls.expired(1.0)
+    running = admit(calls, "running")
+    admit(calls, "held", held=True)
+    assert ids(calls.in_threads()) == ["late", "running"]
+    assert calls.holds_thread(key_of(late))
+    assert not calls.holds_thread(key_of(running))
+    calls.returned(key_of(late))
+    assert ids(calls.in_threads()) == ["running"]
+    assert not calls.holds_thread(key_of(late))
 
 
 def test_too_many_abandoned_threads_are_busy() -> None:

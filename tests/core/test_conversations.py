@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from conversimple.core.conversations import IDLE_LIMIT, Conversations
+from conversimple.core.conversations import (
+    IDLE_LIMIT,
+    MAX_CONVERSATIONS,
+    Conversations,
+)
 
 
 def test_an_unscoped_agent_begins_without_conversations() -> None:
@@ -60,7 +64,8 @@ def test_a_registration_counts_once_it_was_read() -> None:
     """Only a heartbeat behind a registration proves that the platform has read it."""
     book = Conversations(None, 0.0)
     first, second = book.add("conv_1", 0.0), book.add("conv_2", 0.0)
-    first.registration, second.registration = 2, 4
+    book.sent(first, 2)
+    book.sent(second, 4)
     book.read_up_to(2)
     assert not book.is_registered(first)
     book.read_up_to(4)
@@ -80,7 +85,8 @@ def test_a_reply_registers_at_once() -> None:
     """The ok to a registration proves it; a refusal does not, and tells which."""
     book = Conversations(None, 0.0)
     first, second = book.add("conv_1", 0.0), book.add("conv_2", 0.0)
-    first.registration, second.registration = 2, 3
+    book.sent(first, 2)
+    book.sent(second, 3)
     assert book.replied(3, ok=True) is second
     assert book.replied(2, ok=False) is first
     assert book.is_registered(second) and not book.is_registered(first)
@@ -91,7 +97,7 @@ def test_a_loss_takes_the_registrations_with_it() -> None:
     """After a loss every live conversation has to be registered anew."""
     book = Conversations(None, 0.0)
     conversation = book.add("conv_1", 0.0)
-    conversation.registration = 2
+    book.sent(conversation, 2)
     book.read_up_to(3)
     book.lost()
     assert not book.is_registered(conversation)
@@ -110,3 +116,37 @@ def test_an_hour_without_a_word_is_idle() -> None:
 def test_a_scope_is_never_idle() -> None:
     """The conversation that an agent was started for ends only when it is told."""
     assert Conversations("conv_1", 0.0).idle(10 * IDLE_LIMIT) == []
+
+
+def test_the_book_is_full_at_its_limit() -> None:
+    """Those that end count as long as calls of theirs run."""
+    book = Conversations(None, 0.0, limit=2)
+    book.add("conv_1", 0.0)
+    assert not book.full
+    book.add("conv_2", 0.0)
+    assert book.full
+    book.end("conv_1")
+    assert book.full
+    book.forget("conv_1")
+    assert not book.full
+
+
+def test_refusals_in_a_row_are_told_once() -> None:
+    """The next one is told when a conversation could begin in between."""
+    book = Conversations(None, 0.0, limit=1)
+    book.add("conv_1", 0.0)
+    assert [book.refuse(), book.refuse(), book.refuse()] == [True, False, False]
+    book.end("conv_1")
+    book.forget("conv_1")
+    assert not book.refuse()
+    book.add("conv_2", 0.0)
+    assert book.refuse()
+
+
+def test_ten_thousand_conversations_are_not_too_many() -> None:
+    """The limit is far above what one agent holds, and there is one."""
+    book = Conversations(None, 0.0)
+    for number in range(MAX_CONVERSATIONS):
+        assert not book.full
+        book.add(f"conv_{number}", 0.0)
+    assert book.full and MAX_CONVERSATIONS == 10_000

@@ -14,13 +14,14 @@ from hypothesis.stateful import (
     rule,
 )
 
+from conversimple.core.journaling import Answer
+from conversimple.core.keys import Key
 from conversimple.core.ledger import (
     READ_IS_CONFIRMED_AFTER,
     RECORD_COST,
     TOMBSTONE_AGE,
     Admission,
     Delivery,
-    Key,
     Ledger,
     Record,
 )
@@ -39,12 +40,12 @@ def answered(ledger: Ledger, *numbers: int, body: str = "{}") -> None:
     """Admit calls and answer them."""
     for number in numbers:
         assert ledger.admit(key(number), OSLO, 0.0) is Admission.NEW
-        assert ledger.answer(key(number), "tool_call_response", body)
+        assert ledger.answer(Answer(key(number), "tool_call_response", body))
 
 
 def send(ledger: Ledger, first_ref: int, now: float = 0.0) -> list[Key]:
     """Send everything that is queued under successive refs; returns the keys."""
-    records = ledger.queued()
+    records = ledger.to_send(0.0)
     for ref, record in enumerate(records, first_ref):
         ledger.sent(record, ref, now)
     return [record.key for record in records]
@@ -58,7 +59,7 @@ def test_a_call_is_new_once() -> None:
     ledger = Ledger()
     assert ledger.admit(key(), OSLO, 0.0) is Admission.NEW
     assert ledger.admit(key(), OSLO, 0.0) is Admission.RUNNING
-    ledger.answer(key(), "tool_call_response", "{}")
+    ledger.answer(Answer(key(), "tool_call_response", "{}"))
     assert ledger.admit(key(), OSLO, 0.0) is Admission.ANSWERED
 
 
@@ -74,7 +75,7 @@ def test_an_id_with_other_arguments_was_used_before() -> None:
     ledger = Ledger()
     ledger.admit(key(), OSLO, 0.0)
     assert ledger.admit(key(), ROME, 0.0) is Admission.REUSED
-    ledger.answer(key(), "tool_call_response", "{}")
+    ledger.answer(Answer(key(), "tool_call_response", "{}"))
     assert ledger.admit(key(), ROME, 0.0) is Admission.REUSED
     assert ledger.admit(key(), OSLO, 0.0) is Admission.ANSWERED
 
@@ -83,8 +84,8 @@ def test_a_call_is_answered_once() -> None:
     """Only the first answer of a call counts; what comes later is dropped."""
     ledger = Ledger()
     answered(ledger, 1, body='"first"')
-    assert not ledger.answer(key(), "tool_call_error", '"second"')
-    assert [(record.event, record.body) for record in ledger.queued()] == [
+    assert not ledger.answer(Answer(key(), "tool_call_error", '"second"'))
+    assert [(record.event, record.body) for record in ledger.to_send(0.0)] == [
         ("tool_call_response", '"first"')
     ]
 
@@ -96,7 +97,7 @@ def test_the_way_of_an_answer() -> None:
     """An answer is queued, sent, read and, a minute later, confirmed."""
     ledger = Ledger()
     answered(ledger, 1)
-    [record] = ledger.queued()
+    [record] = ledger.to_send(0.0)
     states = [record.state]
     assert (ledger.undelivered, ledger.unconfirmed, ledger.unread_since) == (1, 1, None)
     ledger.sent(record, 5, 1.0)
@@ -105,10 +106,10 @@ def test_the_way_of_an_answer() -> None:
     ledger.read_up_to(6, 2.0)
     states.append(record.state)
     assert (ledger.undelivered, ledger.unread_since) == (0, None)
-    assert ledger.next_deadline() == 2.0 + READ_IS_CONFIRMED_AFTER
+    assert ledger.next_deadline(0.0) == 2.0 + READ_IS_CONFIRMED_AFTER
     ledger.time_passed(2.0 + READ_IS_CONFIRMED_AFTER)
     states.append(record.state)
-    assert ledger.next_deadline() == NEVER
+    assert ledger.next_deadline(0.0) == NEVER
     way = [Delivery.QUEUED, Delivery.SENT, Delivery.READ, Delivery.CONFIRMED]
     assert states == way
 
@@ -146,7 +147,7 @@ def test_a_reply_confirms(read: bool) -> None:
     assert record is not None and record.state is Delivery.CONFIRMED
     assert (ledger.undelivered, ledger.unconfirmed) == (0, 0)
     ledger.lost(1.0)
-    assert ledger.queued() == []
+    assert ledger.to_send(0.0) == []
 
 
 def test_a_reply_to_something_else_is_nothing() -> None:
@@ -167,7 +168,7 @@ def test_a_platform_that_replies_confirms_by_replies_only() -> None:
     send(ledger, first_ref=5)
     ledger.read_up_to(7, 0.0)
     ledger.replied(5)
-    assert ledger.next_deadline() == NEVER
+    assert ledger.next_deadline(0.0) == NEVER
     ledger.time_passed(1000.0)
     assert ledger.unconfirmed == 1
     ledger.lost(1000.0)
@@ -228,6 +229,7 @@ def test_an_answer_can_be_sent_again_at_any_stage(stage: str) -> None:
     answered(ledger, 1)
     if stage != "queued":
         send(ledger, first_ref=5)
+        ledger.taken_up_to = 5
     if stage in ("read", "confirmed"):
         ledger.read_up_to(6, 0.0)
     if stage == "confirmed":
@@ -237,6 +239,16 @@ def test_an_answer_can_be_sent_again_at_any_stage(stage: str) -> None:
     assert ledger.undelivered == 1
     assert ledger.replied(5) is None
     assert ledger.replied(9) is not None
+
+
+def test_a_platform_that_does_not_read_gets_one_copy() -> None:
+    """What waits to be written is not lined up a second time."""
+    ledger = Ledger()
+    answered(ledger, 1)
+    send(ledger, first_ref=5)
+    ledger.taken_up_to = 4
+    ledger.replay(key())
+    assert send(ledger, first_ref=9) == []
 
 
 # Memory.
@@ -395,8 +407,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def answers(self, asked: Key, body: str) -> None:
         """The answer of a running call is accepted, a second one is not."""
         if asked in self.running:
-            assert self.ledger.answer(asked, "tool_call_response", body)
-            assert not self.ledger.answer(asked, "tool_call_error", "late")
+            assert self.ledger.answer(Answer(asked, "tool_call_response", body))
+            assert not self.ledger.answer(Answer(asked, "tool_call_error", "late"))
             self.running.remove(asked)
             self.bodies[asked] = body
             self.queue.append(asked)
@@ -404,12 +416,13 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def sends(self) -> None:
         """Everything that is queued goes out, in order."""
-        records = self.ledger.queued()
+        records = self.ledger.to_send(self.now)
         assert [record.key for record in records] == self.queue
         for record in records:
             self.ledger.sent(record, self.ref, self.now)
             self.sent[self.ref] = record.key
             self.ref += 1
+        self.ledger.taken_up_to = self.ref
         self.queue.clear()
 
     @precondition(lambda self: self.sent)
@@ -477,7 +490,7 @@ class LedgerMachine(RuleBasedStateMachine):
             *self.confirmed,
         ]
         assert sorted(everywhere) == sorted(self.bodies)
-        queued = self.ledger.queued()
+        queued = self.ledger.to_send(self.now)
         assert [record.key for record in queued] == self.queue
         assert all(record.body == self.bodies[record.key] for record in queued)
         assert self.ledger.undelivered == len(self.queue) + len(self.sent)
@@ -487,9 +500,12 @@ class LedgerMachine(RuleBasedStateMachine):
         """The next deadline is the minute after the oldest read answer."""
         times = [since for _, since in self.read.values()]
         if self.ledger.replies_confirm or not times:
-            assert self.ledger.next_deadline() == NEVER
+            assert self.ledger.next_deadline(self.now) == NEVER
         else:
-            assert self.ledger.next_deadline() == min(times) + READ_IS_CONFIRMED_AFTER
+            assert (
+                self.ledger.next_deadline(self.now)
+                == min(times) + READ_IS_CONFIRMED_AFTER
+            )
 
 
 LedgerMachine.TestCase.settings = settings(
