@@ -126,24 +126,28 @@ class Callbacks:
         arguments: tuple[Any, ...],
         after: Callable[[], None] | None,
     ) -> None:
-        callback = self._overridden[name]
-        complete = partial(self._complete, callback, arguments)
+        complete = partial(self._complete, self._overridden[name], arguments)
         try:
             future = self._workers.submit(self._context.copy(), complete)
+        except RuntimeError:
+            # The interpreter is shutting down, and has no other thread for it.
+            self._context.copy().run(self.run_here, name, *arguments)
+        else:
             self._wait(name, future)
-        except BaseException as error:
-            self._failed(name, error)
         if after is not None:
             after()
 
     def _wait(self, name: str, future: Future[None]) -> None:
         try:
             future.result(CALLBACK_LIMIT)
-        except WaitTimeout:
+        except WaitTimeout as error:
             if future.done():  # it is the callback's own
-                raise
+                self._failed(name, error)
+                return
             self._left_behind.append(future)
             logger.warning("%s still runs after %g s", name, CALLBACK_LIMIT)
+        except BaseException as error:
+            self._failed(name, error)
 
     def _failed(self, name: str, error: BaseException) -> None:
         logger.error("the callback %s failed", name, exc_info=error)

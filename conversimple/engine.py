@@ -10,26 +10,29 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .callbacks import Callback, Callbacks
 from .core.calls import Limits, Offer
 from .core.channel import Channel
 from .core.events import (
     Cancel,
+    Confirmed,
     Event,
     Failure,
     Health,
     Notify,
     Open,
+    Recover,
     Start,
     StopReport,
+    Store,
     Success,
     Toolset,
 )
@@ -41,15 +44,22 @@ from .core.states import ConnectionState
 from .errors import AgentStateError, ConfigurationError, ConnectionFailed
 from .invocation import Invoked, Toolbox
 from .runtime.connection import Connection, SessionLock
+from .runtime.leaving import leave_at_exit, listed
 from .runtime.lifecycle import LifecycleFuture
 from .runtime.workers import shared
 from .settings import Settings
 from .tools import Tool
 
+if TYPE_CHECKING:
+    from .journaling import Journaling
+
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LAST_CALLBACKS = 0.5
 THREADS_END = 0.5
+TOOLS_SHARE_AT_EXIT = 0.5
 
 JOINED = Notify("on_connection_state", (ConnectionState.CONNECTED,))
 STARTED = "on_conversation_started"
@@ -109,14 +119,24 @@ class Engine:
         self._tasks: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._session = _session(settings, code.tools, scope, ledger)
         self._connection = Connection(settings, self._session, self, lock)
+        self._journal: Journaling | None = None
 
     def start(self) -> None:
-        """Begin to dial."""
+        """Begin to dial.
+
+        Raises:
+            JournalError: the journal cannot be used.
+        """
         self._workers.acquire()
         try:
+            if self._settings.journal is not None:
+                self._journal = self._open_journal()
             self._connection.tell(self._session.connecting)
+            leave_at_exit(self)
             self._connection.thread.start()
         except BaseException:
+            if self._journal is not None:
+                self._journal.close(0.0)
             self._connection.discard()
             self._workers.release(0.0)
             raise
@@ -125,6 +145,19 @@ class Engine:
         """Begin to stop; `stopped` tells when that is done."""
         self._stop_by = time.monotonic() + timeout
         self._connection.drain(timeout)
+
+    def leave(self, timeout: float) -> None:
+        """Stop within that time, in a hurry: at the end of the interpreter."""
+        self._connection.drain(timeout, TOOLS_SHARE_AT_EXIT)
+
+    def in_threads(self) -> list[ToolCall]:
+        """The calls whose tools hold a thread."""
+        return self._connection.tell(self._session.in_threads)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread that ends last, once it has started."""
+        if self._connection.thread.is_alive():
+            self._connection.thread.join(timeout)
 
     def discard(self) -> None:
         """Let go of what was inherited from the process that this one forked from."""
@@ -149,6 +182,9 @@ class Engine:
         """Put what runs on the strand there, in order."""
         if isinstance(event, Notify):
             self._callbacks.put(*event)
+        elif isinstance(event, (Store, Confirmed, Recover)):
+            assert self._journal is not None
+            self._journal.put(event)
         elif isinstance(event, Open):
             after = partial(self._opened, event.conversation_id)
             self._callbacks.put(STARTED, event, after)
@@ -165,25 +201,49 @@ class Engine:
                     self._opened(event.conversation_id)
             elif event == JOINED and not self.started.done():
                 # Whoever waits for this future runs code of theirs in it.
-                self._workers.submit(copy_context(), self.started.resolve, None)
+                self._tell_starter(self.started.resolve, None)
         self._callbacks.kick()
+        if self._journal is not None:
+            self._journal.kick()
+        self._workers.look_after_loop()
 
     def ended(self, failure: BaseException | None) -> None:
         """The connection's thread is about to end: let everything else end, too."""
         self.failure = _without_frames(failure)
         patience = max(LAST_CALLBACKS, self._stop_by - time.monotonic())
-        report = self._session.report()
+        report = self._connection.tell(self._session.report)
+        left = self.in_threads()
         running = self._callbacks.close(patience)
-        report = replace(report, abandoned=report.abandoned + running)
+        if self._journal is not None:
+            self._journal.close(patience)
+        report = replace(report, abandoned=len(left) + running)
         if not report.clean:
-            logger.warning("stopped with %s", report)
+            tools = f"; still running: {listed(left)}" if left else ""
+            logger.warning("stopped with %s%s", report, tools)
         never = failure or AgentStateError("the agent was stopped before it joined")
-        try:
-            self._workers.submit(copy_context(), self.started.fail, never)
-        except RuntimeError:  # the interpreter is shutting down
-            self.started.fail(never)
+        self._tell_starter(self.started.fail, never)
         self._workers.release(THREADS_END)
         self.stopped.resolve(report)
+
+    def _tell_starter(self, tell: Callable[[T], None], outcome: T) -> None:
+        try:
+            self._workers.submit(copy_context(), tell, outcome)
+        except RuntimeError:  # the interpreter is shutting down
+            tell(outcome)
+
+    def _open_journal(self) -> Journaling:
+        # Most agents keep none, and need not import a database.
+        from .journaling import Journaling
+        from .runtime.journal import open_journal
+
+        settings = self._settings
+        assert settings.journal is not None
+        journal = open_journal(
+            settings.journal,
+            settings.customer_id,
+            full=settings.journal_synchronous == "full",
+        )
+        return Journaling(journal, self._workers, self._connection.tell, self._session)
 
     # Tools.
 
@@ -191,7 +251,8 @@ class Engine:
         context = self._context.copy()
         try:
             if self._toolbox[call.tool_name].is_async:
-                future = self._workers.spawn(context, self._run_async(call))
+                title = f"the async tool {listed([call])}"
+                future = self._workers.spawn(context, self._run_async(call), title)
                 future.add_done_callback(partial(self._finish_async, call))
             else:
                 executor = self._settings.executor
@@ -202,39 +263,68 @@ class Engine:
             self._answered(call, Invoked(failure))
 
     def _run(self, call: ToolCall) -> None:
-        before = partial(self._callbacks.run_here, "on_tool_called")
-        invoked = self._toolbox.invoke(call, before)
-        if self._answered(call, invoked):
+        invoked = self._toolbox.invoke(call, self._before)
+        if invoked is not None and self._answered(call, invoked):
             with calling(call):
                 self._callbacks.run_here(COMPLETED, call.call_id, invoked.value)
             self._over(call)
 
-    async def _run_async(self, call: ToolCall) -> Invoked:
+    async def _run_async(self, call: ToolCall) -> Invoked | None:
         # The task is cancelled, not the future, which would be done at once: a call
         # is over when its tool has cleaned up.
         task = asyncio.current_task()
         assert task is not None
         self._tasks[_key(call)] = task
-        before = partial(self._callbacks.await_here, "on_tool_called")
         try:
             if call.cancellation.requested:
                 raise asyncio.CancelledError
-            return await self._toolbox.invoke_async(call, before)
+            return await self._toolbox.invoke_async(call, self._before_async)
         finally:
             del self._tasks[_key(call)]
 
-    def _finish_async(self, call: ToolCall, future: Future[Invoked]) -> None:
+    def _finish_async(self, call: ToolCall, future: Future[Invoked | None]) -> None:
         if future.cancelled():
-            text = f"{call.tool_name} was cancelled"
-            self._answered(call, Invoked(Failure("tool_cancelled", text)))
-        elif self._answered(call, future.result()):
-            completed = self._complete_async(call, future.result().value)
+            text = f"{call.tool_name} was cancelled; its outcome is unknown"
+            self._answered(call, Invoked(Failure("tool_cancelled", text, unknown=True)))
+            return
+        invoked = future.result()
+        if invoked is not None and self._answered(call, invoked):
+            completed = self._complete_async(call, invoked.value)
             self._workers.spawn(self._context.copy(), completed)
 
     async def _complete_async(self, call: ToolCall, value: Any) -> None:
         with calling(call):
             await self._callbacks.await_here(COMPLETED, call.call_id, value)
         self._over(call)
+
+    def _before(self, call: ToolCall, once: bytes | None) -> bool:
+        may_run = self._may_run(call, once)
+        if may_run:
+            self._callbacks.run_here("on_tool_called", call)
+        return may_run
+
+    async def _before_async(self, call: ToolCall, once: bytes | None) -> bool:
+        if self._journal is None:
+            may_run = self._may_run(call, once)
+        else:  # the disk may be slow, and the loop belongs to all agents
+            asked = self._workers.submit(copy_context(), self._may_run, call, once)
+            may_run = await asyncio.wrap_future(asked)
+        if may_run:
+            await self._callbacks.await_here("on_tool_called", call)
+        return may_run
+
+    def _may_run(self, call: ToolCall, once: bytes | None) -> bool:
+        """Whether a call with valid arguments runs; what does not is seen to."""
+        if once is None and self._journal is None and not call.cancelled:
+            return True
+        session, tell = self._session, self._connection.tell
+        if not tell(session.claim, call, once, time.monotonic()):
+            return False
+        if self._journal is None:
+            return True
+        tool = self._toolbox[call.tool_name]
+        verdict = self._journal.begin(call, once, tool.idempotent)
+        return tell(session.judged, call, verdict, time.monotonic())
 
     def _answered(self, call: ToolCall, invoked: Invoked) -> bool:
         """Tell the outcome; returns whether the completion is still to be told."""
@@ -309,6 +399,7 @@ def _session(
         max_message_bytes=settings.max_message_bytes,
         clock=time.monotonic,
         timestamp=_timestamp,
+        journaled=settings.journal is not None,
     )
     return Session(
         channel, ledger, Toolset(offers, registration), options, time.monotonic()

@@ -17,7 +17,7 @@ ROOMS = (
     {"errors", "settings"},
     {"core"},
     {"runtime"},
-    {"tools", "invocation", "callbacks", "engine", "agent"},
+    {"tools", "invocation", "callbacks", "journaling", "engine", "agent"},
     {"dispatcher", "testing", "integrations", "cli", "commands", "__main__"},
 )
 

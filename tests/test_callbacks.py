@@ -144,6 +144,38 @@ def test_one_that_still_runs_at_the_end_is_counted(workers: Workers) -> None:
     gate.set()
 
 
+def test_without_another_thread_they_run_all_the_same(
+    workers: Workers,
+    gate: threading.Event,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At the end of the interpreter the strand's own thread is the last there is."""
+    told: list[Any] = []
+    entered = threading.Event()
+
+    def callback(number: int) -> None:
+        entered.set()
+        gate.wait(WAIT)
+        told.append(number)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    callbacks = make(workers, on_config_update=callback)
+    workers.submit(copy_context(), lambda: None).result(WAIT)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        callbacks.put("on_config_update", (1,))
+        callbacks.put("on_config_update", (2,))
+        callbacks.kick()
+        assert entered.wait(WAIT)
+        gate.set()
+        assert callbacks.close(WAIT) == 0
+    assert told == [1, 2]
+    assert not caplog.records
+
+
 def test_nothing_is_taken_after_the_end(workers: Workers) -> None:
     """A tool that fails after its agent has stopped wakes nothing up again."""
     told: list[None] = []

@@ -14,7 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
+
+from .loopwatch import LoopWatch
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ class Workers:
         self._pool_threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: threading.Thread | None = None
+        self._watch: LoopWatch | None = None
 
     def acquire(self) -> None:
         """Take a lease: the workers stay until it is released."""
@@ -59,6 +63,7 @@ class Workers:
             threads, self._pool_threads = self._pool_threads, []
             loop, self._loop = self._loop, None
             loop_thread, self._loop_thread = self._loop_thread, None
+            self._watch = None
         if loop is not None:
             loop.call_soon_threadsafe(loop.stop)
         if pool is not None:
@@ -78,23 +83,45 @@ class Workers:
             RuntimeError: the interpreter is shutting down.
         """
         target = executor or self._shared_pool()
-        return target.submit(context.run, function, *arguments)
+        future: Future[T] = Future()
+        work = partial(function, *arguments)
+        try:
+            target.submit(_run, context, work, future)
+        except RuntimeError:
+            # A pool keeps what it finds no thread for, and may run it later: not then.
+            if future.cancel():
+                raise
+        return future
 
     def spawn(
-        self, context: contextvars.Context, coroutine: Coroutine[Any, Any, T]
+        self,
+        context: contextvars.Context,
+        coroutine: Coroutine[Any, Any, T],
+        title: str = "an async callback",
     ) -> Future[T]:
         """Run a coroutine on the private loop in a context of its own.
+
+        Args:
+            title: what to call it in the log if it blocks the loop.
 
         Raises:
             RuntimeError: no thread can be started for the loop.
         """
         try:
-            loop = self._shared_loop()
+            loop, watch = self._shared_loop()
         except BaseException:
             coroutine.close()
             raise
-        guarded = _keep_the_loop_alive(coroutine)
-        return context.run(asyncio.run_coroutine_threadsafe, guarded, loop)
+        guarded = _keep_the_loop_alive(watch.titled(title, coroutine))
+        future = context.run(asyncio.run_coroutine_threadsafe, guarded, loop)
+        watch.expect(future)
+        return future
+
+    def look_after_loop(self) -> None:
+        """Warn of a coroutine that blocks the loop; to be called now and then."""
+        watch = self._watch
+        if watch is not None:
+            watch.look()
 
     def _shared_pool(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -109,12 +136,13 @@ class Workers:
         with self._lock:
             self._pool_threads.append(threading.current_thread())
 
-    def _shared_loop(self) -> asyncio.AbstractEventLoop:
+    def _shared_loop(self) -> tuple[asyncio.AbstractEventLoop, LoopWatch]:
         with self._lock:
             self._check_lease()
-            if self._loop is None:
+            if self._loop is None or self._watch is None:
                 self._loop, self._loop_thread = _start_loop()
-            return self._loop
+                self._watch = LoopWatch(self._loop)
+            return self._loop, self._watch
 
     def _check_lease(self) -> None:
         if not self._leases:
@@ -130,6 +158,19 @@ def shared() -> Workers:
 
 
 _workers = Workers()
+
+
+def _run(
+    context: contextvars.Context, work: Callable[[], T], future: Future[T]
+) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = context.run(work)
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 async def _keep_the_loop_alive(coroutine: Coroutine[Any, Any, T]) -> T:

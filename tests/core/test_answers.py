@@ -7,9 +7,22 @@ from typing import Any
 
 import pytest
 
-from conversimple.core.answers import Answers, Options, details_of
+from conversimple.core.answers import (
+    Answers,
+    Options,
+    details_of,
+    digest_of,
+    outcome_of,
+)
 from conversimple.core.calls import Limits, Offer
-from conversimple.core.events import EventQueue, Failure, Notify, Success, Toolset
+from conversimple.core.events import (
+    EventQueue,
+    Failure,
+    Notify,
+    Outcome,
+    Success,
+    Toolset,
+)
 from conversimple.core.keys import Key
 from conversimple.core.ledger import Admission, Ledger
 from conversimple.core.messages import ToolCallRequest
@@ -177,6 +190,41 @@ def test_only_the_first_outcome_is_recorded_and_told() -> None:
         "message": "too late",
         "timestamp": "now",
     }
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Success('{"ö": [1, null, "\\u2028"]}'),
+        Success("null"),
+        Failure("tool_execution_error", "no such city"),
+        Failure("tool_execution_error", "failed with KeyError", unknown=True),
+    ],
+)
+def test_an_answer_tells_its_outcome(outcome: Outcome) -> None:
+    """What a journal has kept says the same under another id, counting or not."""
+    desk = Desk()
+    key = desk.admit(request())
+    call, _ = desk.answers.call_for(request(), key, 0.0)
+    assert desk.ledger.begun(key)
+    assert desk.answers.record(call, key, outcome)
+    [answer] = desk.ledger.take_to_store()
+    told = outcome_of(answer)
+    if isinstance(outcome, Success):
+        assert isinstance(told, Success)
+        assert json.loads(told.result) == json.loads(outcome.result)
+    else:
+        assert told == outcome
+
+
+def test_the_digest_is_of_the_tool_and_its_arguments() -> None:
+    """A call and its request have the same, in this process and in the next."""
+    desk = Desk()
+    call, _ = desk.answers.call_for(request(), KEY, 0.0)
+    assert digest_of(call) == digest_of(request())
+    assert digest_of(request()) == desk.answers.identify(request(), "conv_1")[1]
+    assert digest_of(request(tool_name="other")) != digest_of(request())
+    assert digest_of(request(call_id="call_2")) == digest_of(request())
 
 
 def test_details_name_the_call() -> None:

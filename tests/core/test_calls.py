@@ -13,16 +13,11 @@ from hypothesis.stateful import (
 )
 
 from conversimple.core.calls import HEAP_SLACK, Calls, Limits
-from conversimple.core.keys import Key
+from conversimple.core.keys import Key, key_of
 from conversimple.core.messages import ToolCall
 from tests.core.helpers import patient, tool_call
 
 NEVER = float("inf")
-
-
-def key_of(call: ToolCall) -> Key:
-    """The key of a call."""
-    return Key(call.conversation_id, call.call_id)
 
 
 def admit(
@@ -328,6 +323,72 @@ def test_the_calls_of_a_conversation() -> None:
     assert not calls.any_of("conv_1")
 
 
+# Attached calls.
+
+
+def test_an_attached_call_gives_its_permit_to_the_next() -> None:
+    """It waits for another call, and is still active; it is no thread."""
+    calls = Calls(Limits(concurrent=1, abandoned=0))
+    first = admit(calls, "a")
+    admit(calls, "b")
+    assert started(calls) == ["a"]
+    calls.attach(key_of(first))
+    assert started(calls) == ["b"]
+    assert (calls.active, calls.queued, calls.abandoned) == (2, 0, 0)
+    assert ids(calls.running()) == ["b", "a"]
+    assert ids(calls.in_threads()) == ["b"]
+    assert calls.any_of("conv_1")
+
+
+def test_an_attached_call_returns_no_permit_twice() -> None:
+    """What it gave back when it was attached is not there again when it is over."""
+    calls = Calls(Limits(concurrent=1))
+    first = admit(calls, "a")
+    calls.attach(key_of(first))
+    calls.returned(key_of(first))
+    assert calls.active == 0
+    admit(calls, "b")
+    admit(calls, "c")
+    assert started(calls) == ["a", "b"]
+
+
+def test_an_attached_call_expires_without_a_thread() -> None:
+    """It has a deadline like any other, and leaves nothing behind."""
+    calls = Calls(Limits(concurrent=1))
+    first = admit(calls, "a", deadline=10.0)
+    started(calls)
+    calls.attach(key_of(first))
+    assert calls.next_deadline() == 10.0
+    assert ids(calls.expired(10.0)) == ["a"]
+    assert (calls.active, calls.abandoned) == (0, 0)
+    assert not calls.holds_thread(key_of(first))
+    calls.returned(key_of(first))
+
+
+def test_attached_calls_can_be_given_up() -> None:
+    """They count as running, not as waiting."""
+    calls = Calls(Limits())
+    first = admit(calls, "a")
+    started(calls)
+    calls.attach(key_of(first))
+    assert calls.give_up_unstarted() == []
+    assert ids(calls.give_up_running()) == ["a"]
+    assert (calls.active, calls.abandoned) == (0, 0)
+
+
+def test_a_call_that_comes_again_has_its_own_deadline() -> None:
+    """What was left of the time of an earlier call with its key does not matter."""
+    calls = Calls(Limits())
+    calls.returned(key_of(admit(calls, "a", deadline=10.0)))
+    admit(calls, "a", deadline=20.0)
+    assert calls.expired(10.0) == []
+    assert calls.next_deadline() == 20.0
+    assert ids(calls.expired(20.0)) == ["a"]
+    calls.returned(key_of(admit(calls, "b", deadline=30.0)))
+    admit(calls, "b", deadline=40.0)
+    assert ids(calls.expired(50.0)) == ["b"]
+
+
 class CallsMachine(RuleBasedStateMachine):
     """Any history of calls; every admitted call has to end exactly once."""
 
@@ -339,6 +400,7 @@ class CallsMachine(RuleBasedStateMachine):
         self.held: set[Key] = set()
         self.pending: dict[Key, ToolCall] = {}
         self.inside: dict[Key, ToolCall] = {}
+        self.attached: set[Key] = set()
         self.ended: list[Key] = []
 
     @initialize(concurrent=st.integers(1, 2), queued=st.integers(0, 3))
@@ -395,6 +457,7 @@ class CallsMachine(RuleBasedStateMachine):
         for call in calls:
             del self.pending[key_of(call)]
             self.held.discard(key_of(call))
+            self.attached.discard(key_of(call))
             self.ended.append(key_of(call))
 
     @precondition(lambda self: self.inside)
@@ -405,6 +468,26 @@ class CallsMachine(RuleBasedStateMachine):
         call = self.inside.pop(key)
         if key in self.pending:
             self._end([call])
+        self.calls.returned(key)
+        self._start()
+
+    @rule(data=st.data())
+    def a_call_is_attached(self, data: st.DataObject) -> None:
+        """It leaves its thread, and waits for another call."""
+        running = sorted(set(self.inside) & set(self.pending))
+        if running:
+            key = data.draw(st.sampled_from(running))
+            del self.inside[key]
+            self.attached.add(key)
+            self.calls.attach(key)
+            self._start()
+
+    @precondition(lambda self: self.attached)
+    @rule(data=st.data())
+    def an_attached_call_is_over(self, data: st.DataObject) -> None:
+        """The call that it waited for has returned."""
+        key = data.draw(st.sampled_from(sorted(self.attached)))
+        self._end([self.pending[key]])
         self.calls.returned(key)
         self._start()
 
@@ -430,7 +513,8 @@ class CallsMachine(RuleBasedStateMachine):
     def the_waiting_are_given_up(self, conversation_id: str | None) -> None:
         """Those that run are left alone."""
         given_up = self.calls.give_up_unstarted(conversation_id)
-        assert not {key_of(call) for call in given_up} & set(self.inside)
+        started = set(self.inside) | self.attached
+        assert not {key_of(call) for call in given_up} & started
         self._end(given_up)
         self._start()
 
@@ -449,7 +533,7 @@ class CallsMachine(RuleBasedStateMachine):
             key for key in self.inside if key in self.pending and self.blocking[key]
         ]
         assert len(running) <= self.limits.concurrent
-        waiting = set(self.pending) - set(self.inside) - self.held
+        waiting = set(self.pending) - set(self.inside) - self.held - self.attached
         assert not waiting or len(running) == self.limits.concurrent
 
     @invariant()

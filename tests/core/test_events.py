@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conversimple.core.events import Health, StopReport, Toolset
+from conversimple.core.events import Failure, Health, StopReport, Toolset
 from conversimple.core.states import ConnectionState
 from tests.core.helpers import REGISTRATION, TOOLS
 
@@ -34,3 +34,8 @@ def test_a_toolset_is_frozen() -> None:
     toolset = Toolset(TOOLS, REGISTRATION)
     with pytest.raises(AttributeError):
         toolset.registration = "[]"  # type: ignore[misc]
+
+
+def test_a_failure_did_nothing_unless_told() -> None:
+    """Only what may have been done all the same says so."""
+    assert not Failure("tool_execution_error", "no").unknown

@@ -346,7 +346,7 @@ def test_a_hundred_thousand_calls_need_no_more_than_the_budget() -> None:
 class LedgerMachine(RuleBasedStateMachine):
     """A ledger beside a model that keeps everything for ever.
 
-    Time stands still except in `a_minute_passes`, so that no tombstone grows old.
+    Time stands still except in `time_passes`, so that no tombstone grows old.
     """
 
     calls: Bundle[Key] = Bundle("calls")
@@ -357,12 +357,21 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger(self.budget)
         self.now = 0.0
         self.ref = 1
+        self.patience = 0.0
+        self.suspects_turn = True
         self.bodies: dict[Key, str] = {}
         self.running: set[Key] = set()
+        self.journaled: set[Key] = set()
+        self.keeping: list[Key] = []
         self.queue: list[Key] = []
         self.sent: dict[int, Key] = {}
         self.read: dict[int, tuple[Key, float]] = {}
         self.confirmed: set[Key] = set()
+        self.suspects: set[Key] = set()
+        self.last_ref: dict[Key, int] = {}
+        self.alone: dict[Key, int] = {}
+        self.given_up: set[Key] = set()
+        self.told: list[Key] = []
 
     @rule(
         target=calls,
@@ -375,6 +384,8 @@ class LedgerMachine(RuleBasedStateMachine):
         admission = self.ledger.admit(asked, OSLO, self.now)
         if asked in self.running:
             assert admission is Admission.RUNNING
+        elif asked in self.given_up:
+            assert admission in (Admission.POISON, Admission.FORGOTTEN)
         elif asked in self.confirmed:
             assert admission in (Admission.ANSWERED, Admission.FORGOTTEN)
         elif asked in self.bodies:
@@ -391,11 +402,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _replayed(self, asked: Key) -> None:
         self.ledger.replay(asked)
+        waits = asked in self.keeping or asked in self.queue
+        untaken = [k for r, k in self.sent.items() if r > self.ledger.taken_up_to]
+        if waits or asked in untaken:
+            return
         self.sent = {r: k for r, k in self.sent.items() if k != asked}
         self.read = {r: v for r, v in self.read.items() if v[0] != asked}
         self.confirmed.discard(asked)
-        if asked not in self.queue:
-            self.queue.append(asked)
+        self.queue.append(asked)
 
     @rule(asked=calls)
     def asked_otherwise(self, asked: Key) -> None:
@@ -407,23 +421,105 @@ class LedgerMachine(RuleBasedStateMachine):
     def answers(self, asked: Key, body: str) -> None:
         """The answer of a running call is accepted, a second one is not."""
         if asked in self.running:
-            assert self.ledger.answer(Answer(asked, "tool_call_response", body))
+            answer = Answer(asked, "tool_call_response", body)
+            assert self.ledger.answer(answer)
             assert not self.ledger.answer(Answer(asked, "tool_call_error", "late"))
+            journaled = asked in self.journaled
+            assert self.ledger.take_to_store() == ((answer,) if journaled else ())
+            self.running.remove(asked)
+            self.bodies[asked] = body
+            line = self.keeping if journaled else self.queue
+            line.append(asked)
+
+    # With a journal.
+
+    @rule(asked=calls)
+    def begins(self, asked: Key) -> None:
+        """The journal has noted a call, which may have been answered meanwhile."""
+        if asked in self.journaled:
+            return
+        may_run = self.ledger.begun(asked)
+        assert may_run is (asked in self.running)
+        to_store = self.ledger.take_to_store()
+        if may_run:
+            self.journaled.add(asked)
+        elif to_store:
+            assert to_store == (
+                Answer(asked, "tool_call_response", self.bodies[asked], False),
+            )
+            self.journaled.add(asked)
+            self.told += [asked] if asked in self.confirmed else []
+
+    @rule(asked=calls, body=st.none() | st.text(max_size=100))
+    def is_recovered(self, asked: Key, body: str | None) -> None:
+        """The journal has found a call of a dead process."""
+        answer = Answer(asked, "tool_call_response", body or "")
+        known = asked in self.bodies or asked in self.running & self.journaled
+        restored = self.ledger.restore(asked, OSLO, None if body is None else answer)
+        assert restored is not known
+        if known:
+            return
+        self.journaled.add(asked)
+        self.running.add(asked)
+        if body is not None:
             self.running.remove(asked)
             self.bodies[asked] = body
             self.queue.append(asked)
 
+    @rule(asked=calls)
+    def is_disowned(self, asked: Key) -> None:
+        """Somebody else answers a call that has no answer here."""
+        if asked in self.journaled:
+            return
+        self.ledger.disown(asked)
+        self.running.discard(asked)
+        assert not self.ledger.awaits(asked)
+
+    @rule(asked=calls)
+    def is_stored(self, asked: Key) -> None:
+        """An answer that waited for the disk is queued; all others are left alone."""
+        self.ledger.stored(asked)
+        if asked in self.keeping:
+            self.keeping.remove(asked)
+            self.queue.append(asked)
+
+    # On the wire.
+
     @rule()
     def sends(self) -> None:
-        """Everything that is queued goes out, in order."""
+        """All that is queued goes out in order, or a group while some are suspects."""
+        expected = self._group()
         records = self.ledger.to_send(self.now)
-        assert [record.key for record in records] == self.queue
+        assert [record.key for record in records] == expected
+        assert all(record.body == self.bodies[record.key] for record in records)
         for record in records:
             self.ledger.sent(record, self.ref, self.now)
             self.sent[self.ref] = record.key
+            self.last_ref[record.key] = self.ref
+            self.queue.remove(record.key)
             self.ref += 1
+
+    def _group(self) -> list[Key]:
+        if not self.suspects:
+            return list(self.queue)
+        settled = max((since for _, since in self.read.values()), default=-100.0)
+        if self.now < settled + self.patience:
+            return []
+        self.suspects -= {read for read, _ in self.read.values()}
+        if self.sent:
+            return []
+        fresh = [k for k in self.queue if k not in self.suspects]
+        suspects = [k for k in self.queue if k in self.suspects]
+        if fresh and not (suspects and self.suspects_turn):
+            self.suspects_turn = True
+            return fresh
+        self.suspects_turn = False
+        return sorted(suspects, key=lambda k: -self.last_ref[k])[:1]
+
+    @rule()
+    def is_written(self) -> None:
+        """The outbox was taken; what is asked for again is sent again."""
         self.ledger.taken_up_to = self.ref
-        self.queue.clear()
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
@@ -444,9 +540,16 @@ class LedgerMachine(RuleBasedStateMachine):
             expected, _ = self.read.pop(ref)
         assert (record and record.key) == expected
         if expected is not None:
-            self.confirmed.add(expected)
+            self._confirm(expected)
 
-    @rule(seconds=st.sampled_from([1.0, 30.0, 60.0]))
+    def _confirm(self, *keys: Key) -> None:
+        self.confirmed.update(keys)
+        self.suspects.difference_update(keys)
+        self.told += [asked for asked in keys if asked in self.journaled]
+        if keys and not (self.queue or self.sent or self.read):
+            self.patience = 0.0
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 10.0, 30.0, 60.0]))
     def time_passes(self, seconds: float) -> None:
         """What was read a minute ago is confirmed if the platform never replies."""
         self.now += seconds
@@ -456,60 +559,104 @@ class LedgerMachine(RuleBasedStateMachine):
     def _read_long_ago(self) -> None:
         if self.ledger.replies_confirm:
             return
-        limit = self.now - READ_IS_CONFIRMED_AFTER
         for ref, (read, since) in list(self.read.items()):
-            if since <= limit:
+            if since + READ_IS_CONFIRMED_AFTER <= self.now:
                 del self.read[ref]
-                self.confirmed.add(read)
+                self._confirm(read)
 
-    @rule()
-    def connection_is_lost(self) -> None:
-        """What was not confirmed is queued again, oldest first."""
-        self.ledger.lost(self.now)
+    @rule(suspicious=st.booleans())
+    def connection_is_lost(self, suspicious: bool) -> None:
+        """What was not confirmed is queued again, or given up after the third time."""
+        poison = self.ledger.lost(self.now, suspicious)
         again = [read for read, _ in self.read.values()] + list(self.sent.values())
         self.queue = again + self.queue
         self.read.clear()
         self.sent.clear()
+        self.suspects_turn = True
+        expected = self._blamed(again) if suspicious else None
+        assert (poison and poison.key) == expected
+        if expected is not None:
+            self.queue.remove(expected)
+            self.given_up.add(expected)
+            self._confirm(expected)
+
+    def _blamed(self, again: list[Key]) -> Key | None:
+        self.suspects.update(again)
+        if len(again) > 1:
+            self.patience = min(max(0.1, 2 * self.patience), 10.0)
+        if len(again) != 1:
+            return None
+        [only] = again
+        self.alone[only] = self.alone.get(only, 0) + 1
+        return only if self.alone[only] == 3 else None
 
     @rule()
     def left(self) -> None:
         """The platform handled everything that was sent."""
         self.ledger.handled()
-        self.confirmed |= {read for read, _ in self.read.values()}
-        self.confirmed |= set(self.sent.values())
+        handled = [read for read, _ in self.read.values()] + list(self.sent.values())
         self.read.clear()
         self.sent.clear()
+        self._confirm(*handled)
 
     @invariant()
     def no_answer_is_lost(self) -> None:
-        """Every answer is in exactly one place, and unchanged while it waits."""
+        """Every answer is in exactly one place."""
         everywhere = [
+            *self.keeping,
             *self.queue,
             *self.sent.values(),
             *(read for read, _ in self.read.values()),
             *self.confirmed,
         ]
         assert sorted(everywhere) == sorted(self.bodies)
-        queued = self.ledger.to_send(self.now)
-        assert [record.key for record in queued] == self.queue
-        assert all(record.body == self.bodies[record.key] for record in queued)
-        assert self.ledger.undelivered == len(self.queue) + len(self.sent)
+        waiting = len(self.keeping) + len(self.queue) + len(self.sent)
+        assert self.ledger.undelivered == waiting
+        unreplied = len(self.read) if self.ledger.replies_confirm else 0
+        assert self.ledger.unconfirmed == waiting + unreplied
+        assert self.ledger.unanswered == len(self.running)
+        assert self.ledger.unread == bool(self.sent)
+        assert self.ledger.in_flight == bool(self.sent or self.read)
+
+    @invariant()
+    def suspicion_is_told(self) -> None:
+        """Exactly the unconfirmed answers of suspicious losses that proved nothing."""
+        assert self.ledger.suspicious == bool(self.suspects)
+
+    @invariant()
+    def the_journal_is_told(self) -> None:
+        """Each confirmation of a call that it knows, in whatever order."""
+        assert sorted(self.ledger.take_confirmed()) == sorted(self.told)
+        self.told.clear()
 
     @invariant()
     def deadlines_are_told(self) -> None:
-        """The next deadline is the minute after the oldest read answer."""
+        """When the oldest counts as confirmed, or the newest is beyond suspicion."""
         times = [since for _, since in self.read.values()]
-        if self.ledger.replies_confirm or not times:
-            assert self.ledger.next_deadline(self.now) == NEVER
-        else:
-            assert (
-                self.ledger.next_deadline(self.now)
-                == min(times) + READ_IS_CONFIRMED_AFTER
-            )
+        expected = NEVER
+        if times and not self.ledger.replies_confirm:
+            expected = min(times) + READ_IS_CONFIRMED_AFTER
+        if times and self.suspects and max(times) + self.patience > self.now:
+            expected = min(expected, max(times) + self.patience)
+        assert self.ledger.next_deadline(self.now) == expected
+
+    def teardown(self) -> None:
+        """Whatever came before: on a connection that lasts, all that waits is sent."""
+        for asked in self.keeping:
+            self.ledger.stored(asked)
+        waiting = {*self.keeping, *self.queue}
+        while self.ledger.undelivered:
+            for record in self.ledger.to_send(self.now):
+                self.ledger.sent(record, self.ref, self.now)
+                waiting.discard(record.key)
+                self.ref += 1
+            self.ledger.read_up_to(self.ref, self.now)
+            self.now += 10.0
+        assert not waiting
 
 
 LedgerMachine.TestCase.settings = settings(
-    patient, max_examples=80, stateful_step_count=30
+    patient, max_examples=120, stateful_step_count=40
 )
 TestLedger = LedgerMachine.TestCase
 

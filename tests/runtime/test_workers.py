@@ -371,6 +371,56 @@ def test_a_thread_that_cannot_start_can_start_later(
     assert workers.spawn(fresh(), asyncio.sleep(0, 3)).result(1) == 3
 
 
+def test_what_is_refused_is_not_run_later(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool that has no thread for a function still has it in its queue."""
+    go, entered = threading.Event(), threading.Event()
+    ran: list[str] = []
+
+    def busy() -> None:
+        entered.set()
+        go.wait(WAIT)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    first = workers.submit(fresh(), busy)
+    assert entered.wait(WAIT)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(threading.Thread, "start", refuse)
+        workers.submit(fresh(), ran.append, "refused")
+    go.set()
+    first.result(WAIT)
+    workers.submit(fresh(), ran.append, "accepted").result(WAIT)
+    assert ran == ["accepted"]
+
+
+def test_the_loop_is_looked_after(
+    workers: Workers, gate: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who blocks it is named; without a loop there is nothing to look after."""
+    workers.look_after_loop()
+    assert not ours()
+    entered = threading.Event()
+
+    async def block() -> None:
+        entered.set()
+        gate.wait(WAIT)
+
+    future = workers.spawn(fresh(), block(), "the blocking one")
+    assert entered.wait(WAIT)
+
+    def named() -> bool:
+        workers.look_after_loop()
+        return bool(caplog.records)
+
+    eventually(named)
+    gate.set()
+    future.result(WAIT)
+    assert "the blocking one has blocked the event loop" in caplog.text
+
+
 # The process.
 
 

@@ -1,0 +1,111 @@
+"""An agent's journal at work: what waits for the disk, and who is told."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from functools import partial
+
+from .core.answers import digest_of
+from .core.events import Confirmed, Recover, Store
+from .core.journaling import Answer, Entry, Recovered, Verdict
+from .core.keys import Key, key_of
+from .core.messages import ToolCall
+from .core.session import Session
+from .errors import JournalError
+from .runtime.journal import Journal
+from .runtime.strand import Strand
+from .runtime.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+
+class Journaling:
+    """Writes answers down before they are sent, one after another, beside the agent.
+
+    Any thread may call any method; `begin` waits for the disk.
+
+    Args:
+        journal: the journal, which it closes.
+        workers: where it writes.
+        tell: tells the session a fact.
+        session: the session.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        workers: Workers,
+        tell: Callable[..., object],
+        session: Session,
+    ) -> None:
+        self._journal = journal
+        self._tell = tell
+        self._session = session
+        self._workers = workers
+        self._strand = Strand(self._submit)
+
+    def begin(
+        self, call: ToolCall, once: bytes | None, idempotent: bool
+    ) -> Verdict | Answer | JournalError:
+        """Note that a call is about to run, or learn why it may not."""
+        key, digest = key_of(call), digest_of(call)
+        entry = Entry(key, digest, call.tool_name, once, idempotent)
+        try:
+            return self._journal.begin(entry)
+        except JournalError as error:
+            return error
+
+    def put(self, event: Store | Confirmed | Recover) -> None:
+        """Line up what has to be done; only appends, `kick` starts it."""
+        match event:
+            case Store(answers):
+                self._strand.put(partial(self._store, answers))
+            case Confirmed(keys):
+                self._strand.put(partial(self._confirm, keys))
+            case Recover(scope, idempotent):
+                self._strand.put(partial(self._recover, scope, idempotent))
+
+    def kick(self) -> None:
+        """Have what is lined up done."""
+        self._strand.kick()
+
+    def close(self, timeout: float) -> None:
+        """Finish what is lined up within the time, and close the journal."""
+        self._strand.kick()
+        self._strand.join(timeout)
+        try:
+            self._journal.close()
+        except JournalError as error:
+            logger.error("answers were sent, but not noted: %s", error)
+
+    def _submit(self, job: Callable[[], None]) -> None:
+        try:
+            self._workers.submit(copy_context(), job)
+        except RuntimeError:  # Python ends, and waits for a tool whose answer this is
+            job()
+
+    def _store(self, answers: Sequence[Answer]) -> None:
+        problem = None
+        try:
+            self._journal.store(answers)
+        except JournalError as error:
+            problem = str(error)
+        self._tell(self._session.stored, answers, time.monotonic(), problem)
+
+    def _confirm(self, keys: Sequence[Key]) -> None:
+        try:
+            self._journal.confirm(keys)
+        except JournalError as error:
+            logger.warning("answers may be sent again after a restart: %s", error)
+
+    def _recover(self, scope: str | None, idempotent: bool) -> None:
+        rows: list[Recovered] = []
+        try:
+            rows = self._journal.recover(scope, idempotent)
+        except JournalError as error:
+            logger.error("cannot look for what earlier processes left: %s", error)
+        if rows:
+            self._tell(self._session.recovered, rows, time.monotonic())
