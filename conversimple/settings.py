@@ -14,7 +14,15 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, TypedDict
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import (
+    SplitResult,
+    parse_qsl,
+    quote,
+    quote_plus,
+    urlencode,
+    urlsplit,
+    urlunsplit,
+)
 
 from .errors import ConfigurationError
 
@@ -136,6 +144,13 @@ class Settings:
         return urlunsplit(
             (parts.scheme, parts.netloc, parts.path, urlencode(query), "")
         )
+
+    def redact(self, text: str) -> str:
+        """A text of the platform's without the key, in case it was repeated there."""
+        key = self.api_key
+        for form in (key, quote(key, safe=""), quote_plus(key)):
+            text = text.replace(form, "[api key]")
+        return text
 
     @property
     def public_url(self) -> str:

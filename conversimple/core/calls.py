@@ -15,6 +15,7 @@ from .keys import Key
 from .messages import ToolCall
 
 HEAP_SLACK = 64
+MAX_RUNNING = 10_000
 
 
 class Offer(NamedTuple):
@@ -70,6 +71,8 @@ class Calls:
         """Why one more call cannot be admitted now, or None when it can."""
         if blocking and self.abandoned > self._limits.abandoned:
             return "busy: too many timed-out tools are still running"
+        if not blocking and len(self._running) >= MAX_RUNNING:
+            return "busy: too many calls are running"
         full = self.queued >= self._limits.queued + self._permits
         if full and (blocking or held):
             return "busy: too many calls are waiting"

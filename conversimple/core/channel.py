@@ -17,6 +17,8 @@ from .frames import HEARTBEAT_TOPIC, Frame
 HEARTBEAT_DEADLINE = 10.0
 REPLY_DEADLINE = 90.0
 LEAVE_DEADLINE = 1.0
+MAX_REASON = 200
+SLICE = 1_000_000
 
 NEVER = float("inf")
 
@@ -178,9 +180,9 @@ class Channel:
         return bool(self._heartbeats)
 
     @property
-    def last_ref(self) -> int:
-        """The ref of the newest frame."""
-        return self._next_ref - 1
+    def taken_up_to(self) -> int:
+        """The last ref that was taken out of the outbox."""
+        return self._outbox[0].ref - 1 if self._outbox else self._next_ref - 1
 
     @property
     def backlog(self) -> int:
@@ -188,9 +190,15 @@ class Channel:
         return len(self._outbox)
 
     def take(self) -> list[str]:
-        """Everything that is ready to be written, as texts in order."""
-        texts = [self._encode(outgoing) for outgoing in self._outbox]
-        self._outbox.clear()
+        """The next frames to be written, in order: a megabyte or one frame at most.
+
+        The rest waits as it is, sharing its payloads with the ledger.
+        """
+        texts: list[str] = []
+        size = 0
+        while self._outbox and size < SLICE:
+            texts.append(self._encode(self._outbox.popleft()))
+            size += len(texts[-1])
         return texts
 
     def time_passed(self, now: float, heard: float) -> Lost | Left | None:
@@ -315,5 +323,7 @@ def _number(ref: str | None) -> int:
 
 def _reason(response: Any) -> str:
     if isinstance(response, dict) and isinstance(response.get("reason"), str):
-        return str(response["reason"])
+        # It gets into log records and exceptions: no lines of its own, no megabytes.
+        reason = response["reason"][:MAX_REASON]
+        return "".join(c if c.isprintable() else " " for c in reason)
     return "no reason given"

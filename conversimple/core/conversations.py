@@ -84,6 +84,7 @@ class Conversations:
         conversation = self._live.pop(conversation_id, None)
         if conversation is not None:
             conversation.ended = True
+            self._sent.pop(conversation.registration or 0, None)
             self._ending[conversation_id] = conversation
             self._unregistered.discard(conversation_id)
         return conversation
@@ -129,7 +130,7 @@ class Conversations:
     def replied(self, ref: int, ok: bool) -> Conversation | None:
         """The platform replied to the registration under `ref`, if it is one."""
         conversation = self._sent.pop(ref, None)
-        if conversation is None or conversation.ended:
+        if conversation is None:
             return None
         if ok:
             self._unregistered.discard(conversation.conversation_id)
@@ -157,9 +158,11 @@ class Conversations:
         """Whether tools were sent on this connection."""
         return any(item.registration is not None for item in self._live.values())
 
-    def take_new(self) -> list[Conversation]:
-        """The conversations that began since the last time, and live."""
-        new, self._new = self._new, []
+    def take_new(self, room: int) -> list[Conversation]:
+        """The next live conversations to register, as many as there is room for."""
+        if not room:
+            self._new = [item for item in self._new if not item.ended]
+        new, self._new = self._new[:room], self._new[room:]
         return [item for item in new if not item.ended]
 
     def _awaited(self) -> list[Conversation]:

@@ -240,7 +240,8 @@ class Desk:
 
     def _give_up(self, call: msg.ToolCall, error_type: str, text: str) -> bool:
         self._cancel(call)
-        answered = self._fail(call, error_type, text)
+        failure = Failure(error_type, text, unknown=True)
+        answered = self._answers.record(call, key_of(call), failure)
         self._close_if_over(call.conversation_id)
         return answered
 
@@ -325,11 +326,13 @@ class Desk:
     ) -> bool:
         key = key_of(call)
         if verdict is Verdict.RUN:
+            if call.cancellation.requested:
+                self._fail(call, "tool_cancelled", HUNG_UP)
             if self._ledger.begun(key):
                 return True
             self._tell_repeats(call, NEVER_RUN)
         elif verdict is Verdict.UNKNOWN:
-            self._ledger.begun(key)
+            self._ledger.begun(key, counts=True)
             self._conclude(call, OUTCOME_UNKNOWN)
         elif isinstance(verdict, Answer):
             if verdict.key == key:
@@ -348,7 +351,7 @@ class Desk:
                 details = details_of(call, key)
                 self._events.error("call_id_reused", verdict.value, details)
         else:
-            self._conclude(call, Failure("tool_execution_error", verdict.value, True))
+            self._conclude(call, Failure("tool_execution_error", verdict.value))
         return False
 
     def _conclude(self, call: msg.ToolCall, outcome: Outcome) -> bool:

@@ -56,6 +56,11 @@ class Running:
     once: Once
     repeats: list[ToolCall] = field(default_factory=list)
 
+    def add(self, call: ToolCall) -> None:
+        """One more call waits; those that have waited in vain are let go."""
+        self.repeats = [each for each in self.repeats if not each.cancelled]
+        self.repeats.append(call)
+
 
 class Executions:
     """The executions of one agent's tools that run once per arguments.
@@ -81,7 +86,7 @@ class Executions:
         if once in self._done:
             return self._done[once]
         if once in self._running:
-            self._running[once].repeats.append(call)
+            self._running[once].add(call)
             return Claim.WAIT
         self._running[once] = self._by_key[key_of(call)] = Running(once)
         return Claim.RUN

@@ -9,6 +9,7 @@ knows is written there before it is queued.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -80,7 +81,7 @@ class Record:
     @property
     def cost(self) -> int:
         """Roughly, the bytes that it occupies."""
-        return RECORD_COST + len(self.body)
+        return RECORD_COST + sum(map(_size, (*self.key, self.body)))
 
 
 class Tombstone(NamedTuple):
@@ -114,7 +115,7 @@ class Ledger:
         self._sent: dict[int, Record] = {}
         self._read: dict[int, Record] = {}
         self._confirmed: dict[Key, Record] = {}
-        self._tombstones: dict[Key, Tombstone] = {}
+        self._tombstones: dict[bytes, Tombstone] = {}
         self._cost = 0
         self._quarantine = Quarantine()
         self._suspects = 0
@@ -190,7 +191,7 @@ class Ledger:
             False when the call is known here.
         """
         record = self._records.get(key)
-        if record is None and key in self._tombstones:
+        if record is None and _mark(key) in self._tombstones:
             return False
         if record is None:
             record = self._records[key] = Record(key, digest)
@@ -408,12 +409,13 @@ class Ledger:
     def _bury(self, record: Record, now: float) -> None:
         if len(self._tombstones) >= self._max_tombstones:
             del self._tombstones[next(iter(self._tombstones))]
-        self._tombstones[record.key] = Tombstone(record.digest, now)
+        self._tombstones[_mark(record.key)] = Tombstone(record.digest, now)
 
     def _tombstone(self, key: Key, now: float) -> Tombstone | None:
-        tombstone = self._tombstones.get(key)
+        mark = _mark(key) if self._tombstones else b""
+        tombstone = self._tombstones.get(mark)
         if tombstone is not None and now - tombstone.since > TOMBSTONE_AGE:
-            del self._tombstones[key]
+            del self._tombstones[mark]
             return None
         return tombstone
 
@@ -428,6 +430,17 @@ def _admission_of(known: Record) -> Admission:
 def _confirmed_at(read: Record) -> float:
     # In one place: a deadline that is due by one sum and not by another never passes.
     return read.since + READ_IS_CONFIRMED_AFTER
+
+
+def _mark(key: Key) -> bytes:
+    """What is kept of a key that may be long."""
+    text = "\0".join((key.conversation_id.replace("\0", "\0\0"), key.call_id))
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _size(text: str) -> int:
+    """The most bytes that a text can occupy."""
+    return len(text) if text.isascii() else 4 * len(text)
 
 
 def _front(

@@ -71,6 +71,8 @@ class Session:
         self.hangup: Hangup | None = None
         self._channel = channel
         self._ledger = ledger
+        # What an earlier life has sent is not in flight, and its refs mean nothing.
+        ledger.lost(now)
         self._tools = tools
         self._options = options
         self._events = EventQueue()
@@ -92,9 +94,10 @@ class Session:
     # Values out.
 
     def frames_to_send(self) -> list[str]:
-        """Everything that is ready to be written, as texts in order."""
-        self._ledger.taken_up_to = self._channel.last_ref
-        return self._channel.take()
+        """What is to be written next, as texts in order; none if nothing is left."""
+        texts = self._channel.take()
+        self._ledger.taken_up_to = self._channel.taken_up_to
+        return texts
 
     def events(self) -> list[Event]:
         """What has happened since the last time, in order."""
@@ -392,7 +395,7 @@ class Session:
         self._recover(idempotent=False)
 
     def _recover(self, idempotent: bool) -> None:
-        if self._options.journaled:
+        if self._options.journaled and self.state is not ConnectionState.DRAINING:
             self._events.add(Recover(self._options.scope, idempotent))
 
     def _register(self, conversation: Conversation, now: float) -> None:
@@ -426,7 +429,7 @@ class Session:
     def _read_up_to(self, ref: int, now: float) -> None:
         self._ledger.read_up_to(ref, now)
         self._conversations.read_up_to(ref)
-        unread = not self._conversations.all_registered
+        unread = self._conversations.registering
         if unread and self.joined and not self._channel.heartbeat_pending:
             self._channel.heartbeat(now)
 
@@ -487,7 +490,9 @@ class Session:
 
     def _settle(self, now: float) -> None:
         """After every fact: send what is queued, and get on with draining."""
-        for conversation in self._conversations.take_new():
+        # A platform that starts and ends them, but does not read, gets no more.
+        room = max(0, MAX_BACKLOG - self._channel.backlog)
+        for conversation in self._conversations.take_new(room):
             self._register(conversation, now)
         self._send_queued(now)
         self._was_ready = self._was_ready or self.ready

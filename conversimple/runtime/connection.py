@@ -40,6 +40,7 @@ SessionLock: TypeAlias = threading.Lock
 T = TypeVar("T")
 
 LAST_WORDS = 0.5
+MAX_LOGGED = 1000
 
 
 class Stopped(Exception):
@@ -123,11 +124,17 @@ class Connection:
             if self._session.ready or self._session.state.final:
                 self._became_ready.notify_all()
         for event in events:
-            if isinstance(event, Note):
-                session_logger.log(event.level, event.text, *event.arguments)
+            if isinstance(event, Note) and session_logger.isEnabledFor(event.level):
+                session_logger.log(event.level, event.text, *self._discreet(event))
         self._owner.act(events)
         self._flush()
         return result
+
+    def _discreet(self, note: Note) -> list[object]:
+        return [
+            self._settings.redact(item[:MAX_LOGGED]) if isinstance(item, str) else item
+            for item in note.arguments
+        ]
 
     def drain(self, timeout: float, tools: float = TOOLS_SHARE_OF_DRAIN) -> None:
         """Begin an orderly stop; told again, shorten the time that is left.
@@ -292,6 +299,7 @@ class Connection:
             case ch.Lost(reason):
                 raise ConnectionLost(reason)
             case ch.Refused(reason):
+                reason = self._settings.redact(reason)
                 raise JoinRefused(f"the platform refused the join: {reason}", reason)
             case ch.Left():
                 raise Stopped

@@ -7,7 +7,9 @@ leaves here as a `ConnectionFailed`.
 
 from __future__ import annotations
 
+import logging
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
@@ -32,10 +34,23 @@ MAX_INCOMING_BYTES = 16_000_000
 MAX_HANDSHAKE_BYTES = 64_000
 CLOSE_TIMEOUT = 0.5
 CONTROL_HEADER = 2
+MAX_PONGS = 100
 NORMAL = 1000
 NO_CODE = 1005
 
+_TOKEN = re.compile(r"auth_token=[^&\s]*")
 _STATUS_LINE = re.compile(rb"HTTP/1\.\d (\d{3})")
+
+
+class _Discretion(logging.Filter):
+    """Takes the key out of what the library traces, whoever had it trace."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _TOKEN.sub("auth_token=…", record.getMessage()), ()
+        return True
+
+
+logging.getLogger("websocket").addFilter(_Discretion())
 
 
 class Transport:
@@ -54,7 +69,8 @@ class Transport:
         self._clock = clock
         self._fragments: list[bytes] = []
         self._binary = False
-        self._pongs: list[bytes] = []
+        # Of many PINGs only the last ones need an answer.
+        self._pongs: deque[bytes] = deque(maxlen=MAX_PONGS)
         self._sock.budget = MAX_INCOMING_BYTES
 
     @property
@@ -77,7 +93,7 @@ class Transport:
         Raises:
             ConnectionLost: nothing can be sent any more.
         """
-        pongs, self._pongs = self._pongs, []
+        pongs = [self._pongs.popleft() for _ in range(len(self._pongs))]
         frames = [_frame(text.encode(), ABNF.OPCODE_TEXT) for text in texts]
         frames += [_frame(data, ABNF.OPCODE_PONG) for data in pongs]
         if frames:

@@ -399,7 +399,10 @@ class SessionDriver:
         return accepted
 
     def _take(self) -> None:
-        for text in self.session.frames_to_send():
+        texts: list[str] = []
+        while more := self.session.frames_to_send():
+            texts += more
+        for text in texts:
             frame = frames.decode(text)
             self._wire.append(frame)
             if frame.topic == "phoenix":

@@ -28,6 +28,8 @@ from conversimple.core.ledger import (
 from tests.core.helpers import patient
 
 NEVER = float("inf")
+#: What the ids of a call take.
+IDS = len("conv_1" + "call_1")
 OSLO, ROME = b"oslo", b"rome"
 
 
@@ -256,7 +258,7 @@ def test_a_platform_that_does_not_read_gets_one_copy() -> None:
 
 def small(bodies: int, tombstones: int = 100) -> Ledger:
     """A ledger with room for so many answers."""
-    return Ledger(bodies * (RECORD_COST + 2), tombstones)
+    return Ledger(bodies * (RECORD_COST + IDS + 2), tombstones)
 
 
 def confirm_all(ledger: Ledger, first_ref: int = 5) -> None:
@@ -395,7 +397,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.running.add(asked)
         else:
             kept = [self.bodies[k] for k in self.bodies if k not in self.confirmed]
-            assert sum(RECORD_COST + len(body) for body in kept) > self.budget
+            assert sum(RECORD_COST + 64 + 4 * len(body) for body in kept) > self.budget
         if admission is Admission.ANSWERED:
             self._replayed(asked)
         return asked
@@ -663,5 +665,6 @@ TestLedger = LedgerMachine.TestCase
 
 def test_the_cost_of_a_record_is_more_than_its_body() -> None:
     """Many tiny answers cost memory, too."""
-    assert Record(key(), OSLO).cost == RECORD_COST
-    assert Record(key(), OSLO, body="x" * 7).cost == RECORD_COST + 7
+    assert Record(key(), OSLO).cost == RECORD_COST + IDS
+    assert Record(key(), OSLO, body="x" * 7).cost == RECORD_COST + IDS + 7
+    assert Record(key(), OSLO, body="ü").cost == RECORD_COST + IDS + 4

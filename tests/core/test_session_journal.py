@@ -136,7 +136,6 @@ def test_the_journal_is_told_what_counts(
     assert [answer.counts for answer in driver.to_store] == [counts]
 
 
-@pytest.mark.xfail(strict=True, reason="a time-out is stored as if nothing was done")
 @pytest.mark.parametrize("how", ["timed out", "stopped"])
 def test_the_journal_is_told_that_a_call_that_was_given_up_counts(how: str) -> None:
     """The tool had begun: another process must not run it again for a repeat."""
@@ -321,7 +320,6 @@ def test_a_call_that_a_dead_process_ran_is_not_run() -> None:
     assert driver.session.report().unanswered == 0
 
 
-@pytest.mark.xfail(strict=True, reason="it is stored as if nothing was done")
 def test_a_call_that_a_dead_process_ran_and_that_timed_out_here_counts() -> None:
     """Whatever this process told the platform: it may have been done."""
     driver = agent()
@@ -456,7 +454,6 @@ def test_a_call_whose_answer_is_not_at_hand(verdict: Verdict) -> None:
     assert driver.to_store == []
 
 
-@pytest.mark.xfail(strict=True, reason="the verdict is taken for the outcome")
 def test_what_is_done_elsewhere_is_asked_for_again() -> None:
     """Later the journal knows what came of it; here nothing was done."""
     driver = agent()

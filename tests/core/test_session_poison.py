@@ -322,7 +322,6 @@ def test_the_next_life_knows_whom_the_last_one_suspected() -> None:
     assert len(going(driver)) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a new session takes old refs for its own")
 def test_the_next_life_sends_what_the_last_one_may_have_lost() -> None:
     """The leave was not answered, so what was sent before it may not be handled."""
     ledger = Ledger()
@@ -438,7 +437,6 @@ def test_beside_an_answer_the_tools_are_not_blamed() -> None:
     assert driver.errors == []
 
 
-@pytest.mark.xfail(strict=True, reason="each heartbeat is followed by another")
 def test_tools_that_are_rejected_are_not_waited_for() -> None:
     """No heartbeat can tell that they were read: they will not be."""
     driver = joined()

@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -529,6 +530,58 @@ def test_proxy_stalls_and_resumes() -> None:
                 connection.receive(timeout=0.02)
             proxy.resume()
             assert [connection.receive(), connection.receive()] == [BEAT, PUSH]
+
+
+def test_proxy_trickles() -> None:
+    """Few bytes pass at a time, and then none for the period, until it heals."""
+    with RawServer(sending(b"x" * 3000)) as server, CuttingProxy(server.port) as proxy:
+        proxy.trickle("down", n_bytes=100, period=0.01)
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client:
+            begun = time.monotonic()
+            portions = [client.recv(65536) for _ in range(5)]
+            assert max(map(len, portions)) < 1000
+            assert time.monotonic() - begun > 0.025
+            proxy.trickle("down", n_bytes=1, period=60.0)
+            proxy.heal()
+            rest = 0
+            while rest < 3000 - sum(map(len, portions)):
+                rest += len(client.recv(65536))
+
+
+def test_proxy_trickles_in_one_direction_only() -> None:
+    """The other one is as fast as ever."""
+    with ScriptedServer() as server, CuttingProxy(server.port) as proxy:
+        client, connection = pair(proxy.url_for(server.url), server)
+        with client:
+            proxy.trickle("down", n_bytes=1, period=60.0)
+            client.send(PUSH)
+            client.send(BEAT)
+            assert [connection.receive(), connection.receive()] == [PUSH, BEAT]
+
+
+def test_proxy_heals() -> None:
+    """Nothing is held back and nothing will be cut any more."""
+    with ScriptedServer() as server, CuttingProxy(server.port) as proxy:
+        client, connection = pair(proxy.url_for(server.url), server)
+        with client:
+            proxy.stall()
+            proxy.cut_after(1, "up")
+            proxy.heal()
+            client.send(BEAT)
+            assert connection.receive() == BEAT
+        assert proxy.cuts == 0
+
+
+def test_proxy_counts_cuts() -> None:
+    """The struck links are counted, and can be waited for."""
+    with ScriptedServer() as server, CuttingProxy(server.port) as proxy:
+        client, _ = pair(proxy.url_for(server.url), server)
+        with client:
+            proxy.cut_after(1, "up", "blackhole")
+            assert not proxy.wait_for_cuts(1, timeout=0.01)
+            client.send(BEAT)
+            assert proxy.wait_for_cuts(1)
+        assert not proxy.wait_for_cuts(2, timeout=0.01)
 
 
 def test_proxy_that_is_stalled_blocks_a_large_send() -> None:

@@ -154,7 +154,8 @@ class Replay:
         self._take()
 
     def _take(self) -> None:
-        self._sent += [json.loads(text) for text in self._is.frames_to_send()]
+        while texts := self._is.frames_to_send():
+            self._sent += map(json.loads, texts)
         for event in self._is.events():
             if isinstance(event, Start):
                 self._calls[event.call.conversation_id, event.call.call_id] = event.call
