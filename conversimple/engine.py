@@ -24,6 +24,7 @@ from .core.channel import Channel
 from .core.events import (
     Cancel,
     Confirmed,
+    Consult,
     Event,
     Failure,
     Health,
@@ -182,7 +183,7 @@ class Engine:
         """Put what runs on the strand there, in order."""
         if isinstance(event, Notify):
             self._callbacks.put(*event)
-        elif isinstance(event, (Store, Confirmed, Recover)):
+        elif isinstance(event, (Store, Confirmed, Recover, Consult)):
             assert self._journal is not None
             self._journal.put(event)
         elif isinstance(event, Open):

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from functools import partial
 
 from .core.answers import digest_of
-from .core.events import Confirmed, Recover, Store
+from .core.events import Confirmed, Consult, Recover, Store
 from .core.journaling import Answer, Entry, Recovered, Verdict
 from .core.keys import Key, key_of
 from .core.messages import ToolCall
@@ -56,9 +56,10 @@ class Journaling:
         try:
             return self._journal.begin(entry)
         except JournalError as error:
-            return error
+            # What cannot be written may be readable.
+            return self._look(entry) or error
 
-    def put(self, event: Store | Confirmed | Recover) -> None:
+    def put(self, event: Store | Confirmed | Recover | Consult) -> None:
         """Line up what has to be done; only appends, `kick` starts it."""
         match event:
             case Store(answers):
@@ -67,6 +68,8 @@ class Journaling:
                 self._strand.put(partial(self._confirm, keys))
             case Recover(scope, idempotent):
                 self._strand.put(partial(self._recover, scope, idempotent))
+            case Consult():
+                self._strand.put(partial(self._consult, event))
 
     def kick(self) -> None:
         """Have what is lined up done."""
@@ -100,6 +103,17 @@ class Journaling:
             self._journal.confirm(keys)
         except JournalError as error:
             logger.warning("answers may be sent again after a restart: %s", error)
+
+    def _consult(self, consult: Consult) -> None:
+        known = self._look(consult.entry)
+        self._tell(self._session.consulted, consult, known, time.monotonic())
+
+    def _look(self, entry: Entry) -> Verdict | Answer | None:
+        try:
+            return self._journal.look(entry)
+        except JournalError as error:
+            logger.error("cannot look a call up: %s", error)
+            return None
 
     def _recover(self, scope: str | None, idempotent: bool) -> None:
         rows: list[Recovered] = []

@@ -15,9 +15,9 @@ from . import messages as msg
 from .answers import Answers, Options, details_of, outcome_of
 from .calls import Calls
 from .conversations import Conversations
-from .events import Cancel, EventQueue, Failure, Open, Outcome, Toolset
+from .events import Cancel, Consult, EventQueue, Failure, Open, Outcome, Toolset
 from .executions import Claim, Once
-from .journaling import Answer, Recovered, Verdict
+from .journaling import Answer, Entry, Recovered, Verdict
 from .keys import Key, key_of
 from .ledger import Admission, Ledger
 
@@ -44,6 +44,7 @@ class Desk:
         calls: the calls whose tools have not returned.
         conversations: the conversations that live.
         closed: nothing new is taken on.
+        consulting: calls about which the journal was asked before they are refused.
         unanswered: calls that were given up before their tools returned.
     """
 
@@ -58,6 +59,8 @@ class Desk:
         self.calls = Calls(options.limits)
         self.conversations = Conversations(options.scope, now)
         self.closed = False
+        self.consulting = 0
+        self._options = options
         self.unanswered = 0
         self._ledger = ledger
         self._events = events
@@ -173,7 +176,7 @@ class Desk:
         key, digest = self._answers.identify(request, conversation_id)
         admission = self._ledger.admit(key, digest, now)
         if admission is Admission.NEW:
-            self._admit(request, key, now)
+            self._admit(request, key, digest, now)
         elif admission is Admission.ANSWERED:
             self._ledger.replay(key)
         elif admission is Admission.REUSED:
@@ -182,13 +185,40 @@ class Desk:
         elif admission is not Admission.RUNNING:
             self._answer_unrecorded(request, key, admission.value)
 
-    def _admit(self, request: msg.ToolCallRequest, key: Key, now: float) -> None:
+    def _admit(
+        self, request: msg.ToolCallRequest, key: Key, digest: bytes, now: float
+    ) -> None:
         stopping = STOPPING if self.closed else None
         refusal = self._answers.refusal(request, key, stopping)
         if refusal is None:
             refusal = self._take_on(request, key, now)
-        if refusal is not None:
+        if refusal is None:
+            return
+        if self._options.journaled:
+            # An earlier process may have done what this one has no room for.
+            entry = Entry(key, digest, request.tool_name or "")
+            self._events.add(Consult(request, entry, refusal))
+            self.consulting += 1
+        else:
             self._answers.record(request, key, refusal)
+
+    def consulted(self, consult: Consult, known: Verdict | Answer | None) -> None:
+        """See `Session.consulted`."""
+        self.consulting -= 1
+        key = consult.entry.key
+        if isinstance(known, Answer):
+            self._ledger.restore(key, consult.entry.digest, known)
+        elif known is Verdict.ELSEWHERE:
+            self._ledger.disown(key)
+        elif known is Verdict.REUSED:
+            self._ledger.disown(key)
+            details = details_of(consult.request, key)
+            self._events.error("call_id_reused", known.value, details)
+        elif known is Verdict.EVICTED:
+            gone = Failure("tool_execution_error", known.value)
+            self._answers.record(consult.request, key, gone)
+        else:
+            self._answers.record(consult.request, key, consult.refusal)
 
     def _take_on(
         self, request: msg.ToolCallRequest, key: Key, now: float

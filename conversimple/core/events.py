@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .calls import Offer
-from .journaling import Answer
+from .journaling import Answer, Entry
 from .keys import Key
-from .messages import ToolCall
+from .messages import ToolCall, ToolCallRequest
 from .states import ConnectionState
 
 
@@ -77,6 +77,14 @@ class Recover(NamedTuple):
     idempotent: bool
 
 
+class Consult(NamedTuple):
+    """Ask the journal about a call that is to be refused; tell `Session.consulted`."""
+
+    request: ToolCallRequest
+    entry: Entry
+    refusal: Failure
+
+
 class Notify(NamedTuple):
     """Run a callback of the agent."""
 
@@ -92,7 +100,7 @@ class Note(NamedTuple):
     arguments: tuple[object, ...] = ()
 
 
-Event = Start | Cancel | Open | Store | Confirmed | Recover | Notify | Note
+Event = Start | Cancel | Open | Store | Confirmed | Recover | Consult | Notify | Note
 
 
 class EventQueue:

@@ -22,6 +22,7 @@ from .conversations import Conversation, Conversations
 from .desk import Desk
 from .events import (
     Confirmed,
+    Consult,
     Event,
     EventQueue,
     Health,
@@ -375,6 +376,19 @@ class Session:
             self._events.error("journal_failed", problem, {})
         self._settle(now)
 
+    def consulted(
+        self, consult: Consult, known: Verdict | Answer | None, now: float
+    ) -> None:
+        """The journal was asked about a call that is to be refused.
+
+        Args:
+            consult: what it was asked.
+            known: what it knows of the call, or None.
+            now: the time.
+        """
+        self._desk.consulted(consult, known)
+        self._settle(now)
+
     def recovered(self, rows: Iterable[Recovered], now: float) -> None:
         """The journal found calls of processes that are gone."""
         self._desk.recovered(rows, now)
@@ -486,7 +500,8 @@ class Session:
 
     @property
     def _owes(self) -> bool:
-        return bool(self._desk.calls.active or self._ledger.undelivered)
+        working = self._desk.calls.active or self._desk.consulting
+        return bool(working or self._ledger.undelivered)
 
     def _settle(self, now: float) -> None:
         """After every fact: send what is queued, and get on with draining."""

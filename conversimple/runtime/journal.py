@@ -82,6 +82,25 @@ class Journal:
                 raise
             return known
 
+    def look(self, entry: Entry) -> Verdict | Answer | None:
+        """What is known of a call, which is not begun by this.
+
+        Returns:
+            Its answer; that somebody will answer it, or that it cannot be; or None.
+        """
+        known = self._in_memory(entry)
+        if known is not None:
+            return known
+        with self._file.using(self._lease) as db:
+            row = journaltable.find(db, self._customer, entry.key)
+            if row is None:
+                return None
+            if row.entry.digest != entry.digest:
+                return Verdict.REUSED
+            if row.state == STARTED:
+                return Verdict.ELSEWHERE
+            return journaltable.answer_of(db, row) or Verdict.EVICTED
+
     def store(self, answers: Sequence[Answer]) -> None:
         """Note the answers of calls that this journal began; others are ignored.
 

@@ -15,6 +15,7 @@ from conversimple.core.channel import Channel
 from conversimple.core.events import (
     Cancel,
     Confirmed,
+    Consult,
     Event,
     Failure,
     Note,
@@ -321,6 +322,12 @@ class SessionDriver:
     def recovered(self, *rows: Recovered) -> None:
         """Tell what the journal found of dead processes."""
         self.session.recovered(rows, self.now)
+        self._take()
+
+    def consulted(self, known: Verdict | Answer | None) -> None:
+        """Tell what the journal knows of the call that is to be refused."""
+        consults = [event for event in self.log if isinstance(event, Consult)]
+        self.session.consulted(consults[-1], known, self.now)
         self._take()
 
     def over(self, call: ToolCall) -> None:

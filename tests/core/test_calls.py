@@ -12,7 +12,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from conversimple.core.calls import HEAP_SLACK, Calls, Limits
+from conversimple.core.calls import HEAP_SLACK, MAX_RUNNING, Calls, Limits
 from conversimple.core.keys import Key, key_of
 from conversimple.core.messages import ToolCall
 from tests.core.helpers import patient, tool_call
@@ -101,6 +101,17 @@ def test_one_call_too_many_is_busy() -> None:
     refusal = calls.refusal(blocking=True, held=False)
     assert refusal == "busy: too many calls are waiting"
     assert calls.refusal(blocking=False, held=False) is None
+
+
+def test_asynchronous_calls_have_an_end_too() -> None:
+    """They hold no thread, but memory."""
+    calls = Calls(Limits())
+    for number in range(MAX_RUNNING):
+        assert calls.refusal(blocking=False, held=False) is None
+        admit(calls, str(number), blocking=False)
+    refusal = calls.refusal(blocking=False, held=False)
+    assert refusal == "busy: too many calls are running"
+    assert calls.refusal(blocking=True, held=False) is None
 
 
 def test_without_a_queue_the_permits_are_all() -> None:

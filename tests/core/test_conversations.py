@@ -150,3 +150,14 @@ def test_ten_thousand_conversations_are_not_too_many() -> None:
         assert not book.full
         book.add(f"conv_{number}", 0.0)
     assert book.full and MAX_CONVERSATIONS == 10_000
+
+
+def test_conversations_wait_until_there_is_room_for_their_tools() -> None:
+    """In order; whatever ended meanwhile is left out."""
+    book = Conversations(None, 0.0)
+    first, second, third = (book.add(f"conv_{number}", 0.0) for number in (1, 2, 3))
+    assert book.take_new(1) == [first]
+    book.end("conv_2")
+    assert book.take_new(0) == []
+    assert book.take_new(9) == [third]
+    assert second.ended

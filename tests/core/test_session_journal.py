@@ -113,10 +113,12 @@ def test_an_answer_that_cannot_be_stored_is_sent_all_the_same() -> None:
     assert "the disk is full" in [text for _, text in driver.notes]
 
 
-def test_what_the_journal_does_not_know_is_sent_at_once() -> None:
+def test_what_the_journal_does_not_know_is_not_stored() -> None:
     """A request that is refused never runs, so nobody has to remember it."""
     driver = agent()
     driver.request(tool_name="nothing")
+    assert driver.answers() == []
+    driver.consulted(None)
     assert len(driver.answers()) == 1
     call = driver.call("call_2")
     driver.fail(call, "invalid_parameters")
@@ -695,3 +697,58 @@ def test_no_history_of_a_journaled_agent_loses_its_way(
     assert (report.unanswered, report.unconfirmed) == (0, 0)
     assert driver.session.health(driver.now).calls_running == 0
     assert set(driver.confirmed) <= process.known
+
+
+# A refusal is no news about a call that an earlier process has done.
+
+
+def refused(**options: Any) -> SessionDriver:
+    """An agent that is asked for a call that it cannot take."""
+    driver = agent(**options)
+    driver.request(tool_name="nothing")
+    return driver
+
+
+def test_a_refused_call_that_was_answered_is_answered_the_same() -> None:
+    """The platform must not hear two different things under one id."""
+    driver = refused()
+    driver.consulted(result_of(ONE))
+    assert said(driver) == [("call_1", "sunny")]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ELSEWHERE, Verdict.REUSED])
+def test_a_refused_call_of_somebody_else_is_not_answered(verdict: Verdict) -> None:
+    """Whoever began it answers."""
+    driver = refused()
+    driver.consulted(verdict)
+    assert driver.answers() == []
+    assert driver.session.report().unanswered == 0
+    assert ("call_id_reused" in driver.errors) == (verdict is Verdict.REUSED)
+
+
+def test_a_refused_call_whose_answer_is_gone_says_so() -> None:
+    """It was done, and is not done again."""
+    driver = refused()
+    driver.consulted(Verdict.EVICTED)
+    [answer] = driver.answers()
+    assert answer["error"]["message"] == Verdict.EVICTED.value
+
+
+def test_stopping_waits_for_what_the_journal_knows() -> None:
+    """A call that is looked up is owed an answer."""
+    driver = refused()
+    driver.drain()
+    assert "phx_leave" not in names_of(driver.sent())
+    driver.consulted(None)
+    driver.beat()
+    assert "phx_leave" in names_of(driver.sent())
+
+
+def test_a_call_whose_conversation_ended_meanwhile_does_not_run() -> None:
+    """The journal had noted it, and notes that it was cancelled."""
+    driver = agent()
+    call = driver.call()
+    assert driver.claim(call)
+    driver.end()
+    assert not driver.judge(call, Verdict.RUN)
+    assert [answer.event for answer in driver.to_store] == ["tool_call_error"]

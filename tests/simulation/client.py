@@ -16,6 +16,7 @@ from conversimple.core.channel import Channel
 from conversimple.core.events import (
     Cancel,
     Confirmed,
+    Consult,
     Event,
     Failure,
     Open,
@@ -164,7 +165,7 @@ class Life:
         for event in events:
             if isinstance(event, Open):
                 self._line_up(event)
-            elif isinstance(event, (Store, Confirmed, Recover)):
+            elif isinstance(event, (Store, Confirmed, Recover, Consult)):
                 self._note(event)
         if self.world.chance(self.profile.hesitation):
             self.world.after(self.world.up_to(0.05), self._act, events)
@@ -464,10 +465,11 @@ class Life:
     def _verdict(
         self, call: ToolCall, once: bytes | None
     ) -> Verdict | Answer | JournalError:
-        if self.world.chance(self.profile.journal_fails):
-            return JournalError("journal", "the disk is full")
         idempotent = call.tool_name in IDEMPOTENT
         entry = Entry(key_of(call), digest_of(call), call.tool_name, once, idempotent)
+        if self.world.chance(self.profile.journal_fails):
+            error = JournalError("journal", "the disk is full")
+            return self.journal.look(entry) or error
         return self.journal.begin(entry, self.process.number)
 
     def _judged(self, run: Run, verdict: Verdict | Answer | JournalError) -> None:
@@ -487,12 +489,14 @@ class Life:
         run.executes = True
         self.world.after(self._duration(run.call), self._returned, run)
 
-    def _note(self, event: Store | Confirmed | Recover) -> None:
+    def _note(self, event: Store | Confirmed | Recover | Consult) -> None:
+        if isinstance(event, Consult):
+            self.conduct.consulting.add(event.entry.key)
         self._strand_writes = max(self._strand_writes, self.world.now)
         self._strand_writes += self.platform.patience(0.05)
         self.world.at(self._strand_writes, self._write_down, event)
 
-    def _write_down(self, event: Store | Confirmed | Recover) -> None:
+    def _write_down(self, event: Store | Confirmed | Recover | Consult) -> None:
         if self.gone:
             return
         now = self.world.now
@@ -503,6 +507,10 @@ class Life:
                 self.world.after(delay, self._stored, answers)
             case Confirmed(keys):
                 self.journal.confirm(keys)
+            case Consult(_, entry, _):
+                self.conduct.consulting.discard(entry.key)
+                known = self.journal.look(entry)
+                self.tell(self.session.consulted, event, known, now)
             case Recover(scope, idempotent):
                 rows = self.journal.recover(self.process.number, scope, idempotent)
                 for entry, _ in rows:

@@ -136,6 +136,7 @@ class Conduct:
         wire: of the current socket.
         tools_until: when the tools are given up, if the agent is stopping.
         given_up: the calls whose answers are held to be poison.
+        consulting: the calls about which the journal was asked.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class Conduct:
         self._running: dict[Key, float] = {}
         self._given_up = 0
         self.given_up: list[Key] = []
+        self.consulting: set[Key] = set()
         self._unrecorded: list[Key] = []
 
     # What is written.
@@ -378,7 +380,8 @@ class Conduct:
         ]
         if report.unconfirmed < len(unread):
             raise Violation(f"nobody has read {unread}, but {report}")
-        waiting = [key for key in self._past.seen if awaits(self._ledger, key)]
+        asked = self._past.seen | self.consulting
+        waiting = sorted(key for key in asked if awaits(self._ledger, key))
         if report.unanswered != self._given_up + len(waiting):
             raise Violation(f"{self._given_up} given up, {waiting} wait, but {report}")
         if report.abandoned != len(self._running) and clean_end:

@@ -53,6 +53,15 @@ class Journal:
                 row.owner = owner
         return verdict
 
+    def look(self, entry: Entry) -> Verdict | Answer | None:
+        """What is known of a call, which is not begun by this."""
+        row = self._rows.get(entry.key)
+        if row is None:
+            return None
+        if row.entry.digest != entry.digest:
+            return Verdict.REUSED
+        return row.answer or Verdict.ELSEWHERE
+
     def store(self, answers: Sequence[Answer], owner: int) -> None:
         """Note the answers of calls that this process has begun."""
         for answer in answers:
