@@ -1159,6 +1159,48 @@ print("done")
 """
 
 
+FORKING_LOCKED = """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from conversimple import ConversimpleAgent, tool
+
+class Agent(ConversimpleAgent):
+    @tool("Which process?")
+    def pid(self) -> int:
+        return os.getpid()
+
+agent = Agent("key", "parent")
+agent.start().result(5)
+runtime = agent._ConversimpleAgent__runtime
+held, let_go = threading.Event(), threading.Event()
+
+def hold():
+    with runtime.lock, runtime.session_lock:
+        held.set()
+        let_go.wait(10)
+
+holder = threading.Thread(target=hold)
+holder.start()
+held.wait(10)
+child = os.fork()
+if child == 0:
+    agent.start().result(5)
+    print(agent.stop().result(5).clean, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+let_go.set()
+holder.join()
+print(agent.stop().result(5).clean)
+"""
+
+
+def test_a_fork_while_locks_are_held(platform: LocalPlatform) -> None:
+    """Nobody in the child will ever release them, and nobody there waits for them."""
+    with python(FORKING_LOCKED, CONVERSIMPLE_PLATFORM_URL=platform.url) as process:
+        out, err = finished(process)
+        assert out.split() == ["True", "True"], err
+
+
 def test_after_a_fork(platform: LocalPlatform) -> None:
     """The child's agent is new, says so once, and can start; the parent's goes on."""
     with python(FORKING, CONVERSIMPLE_PLATFORM_URL=platform.url) as process:

@@ -21,6 +21,7 @@ from conversimple import (
     ConversimpleAgent,
     StopReport,
     ToolCall,
+    ToolCallFailed,
     ToolError,
     current_call,
     tool,
@@ -960,3 +961,135 @@ def test_the_failure_is_told_before_the_end(
         ("state", "failed"),
         ("error", "connection_failed", {"permanent": True}),
     ]
+
+
+# What is done once --------------------------------------------------------------------
+
+
+class Cashier(ConversimpleAgent):
+    """An agent that charges, and waits to be allowed to."""
+
+    def __init__(self, platform: LocalPlatform, seen: Seen) -> None:
+        super().__init__("key", "c1", platform.url)
+        self.seen = seen
+        self.gate = threading.Event()
+        self.funds = True
+
+    @tool("Charge", once_per="arguments")
+    def charge(self, amount: float, note: str = "") -> float:
+        self.seen(amount)
+        assert self.gate.wait(WAIT)
+        if not self.funds:
+            raise ToolError("nothing was charged")
+        return amount
+
+    @tool_async("Charge", once_per="arguments")
+    async def charge_async(self, amount: float, note: str = "") -> float:
+        self.seen(amount)
+        while not self.gate.is_set():
+            await asyncio.sleep(0)
+        if not self.funds:
+            raise ToolError("nothing was charged")
+        return amount
+
+    @tool("Crash", once_per="arguments")
+    def crash(self) -> None:
+        self.seen("crash")
+        raise ConnectionError("after the card was charged, or before?")
+
+
+charges = pytest.mark.parametrize("name", ["charge", "charge_async"])
+
+
+@charges
+def test_a_repeat_gets_what_came_of_the_first(
+    platform: LocalPlatform, seen: Seen, name: str
+) -> None:
+    """While it runs and afterwards, however the same arguments are written."""
+    agent = Cashier(platform, seen)
+    with agent:
+        conversation = platform.start_conversation()
+        ways = [{"amount": 5}, {"note": "", "amount": 5.0}, {"amount": 5.0}]
+        calls = [conversation.request(name, way) for way in ways]
+        seen.wait_for(5.0)
+        agent.gate.set()
+        assert [call.result(WAIT) for call in calls] == [5.0, 5.0, 5.0]
+        assert conversation.call(name, amount=5) == 5.0
+        assert seen.items == [5.0]
+        assert conversation.call(name, amount=6) == 6.0
+        assert platform.start_conversation().call(name, amount=5) == 5.0
+        assert seen.items == [5.0, 6.0, 5.0]
+
+
+@charges
+def test_what_was_not_done_may_be_tried_again(
+    platform: LocalPlatform, seen: Seen, name: str
+) -> None:
+    """A ToolError says so; and arguments that do not fit were never tried."""
+    agent = Cashier(platform, seen)
+    agent.gate.set()
+    agent.funds = False
+    with agent:
+        conversation = platform.start_conversation()
+        for amount in (5, "five"):
+            with pytest.raises(ToolCallFailed):
+                conversation.call(name, amount=amount)
+        agent.funds = True
+        assert conversation.call(name, amount=5) == 5.0
+    assert seen.items == [5.0, 5.0]
+
+
+def test_what_may_have_been_done_is_not_tried_again(
+    platform: LocalPlatform, seen: Seen
+) -> None:
+    """After any other failure nobody knows."""
+    with Cashier(platform, seen):
+        conversation = platform.start_conversation()
+        for _ in range(2):
+            with pytest.raises(ToolCallFailed, match="failed with ConnectionError"):
+                conversation.call("crash")
+    assert seen.items == ["crash"]
+
+
+def test_a_late_result_counts(platform: LocalPlatform, seen: Seen) -> None:
+    """The first call timed out, its tool did its work all the same."""
+    agent = Cashier(platform, seen)
+    with agent:
+        conversation = platform.start_conversation()
+        late = conversation.request("charge", {"amount": 5}, timeout_seconds=0.1)
+        with pytest.raises(ToolCallFailed, match="tool_timeout"):
+            late.result(WAIT)
+        repeat = conversation.request("charge", {"amount": 5})
+        hasty = conversation.request("charge", {"amount": 5}, timeout_seconds=0.1)
+        with pytest.raises(ToolCallFailed, match="tool_timeout"):
+            hasty.result(WAIT)
+        agent.gate.set()
+        assert repeat.result(WAIT) == 5.0
+        assert conversation.call("charge", amount=5) == 5.0
+    assert seen.items == [5.0]
+
+
+def test_an_expired_call_never_starts(platform: LocalPlatform, seen: Seen) -> None:
+    """Also when it has waited in an executor of the user's own."""
+    gate = threading.Event()
+
+    class Busy(ConversimpleAgent):
+        @tool("Wait")
+        def wait(self, number: int) -> int:
+            seen(number)
+            assert gate.wait(WAIT)
+            return number
+
+    with ThreadPoolExecutor(1) as executor:
+        agent = Busy("key", "c1", platform.url, executor=executor)
+        with agent:
+            conversation = platform.start_conversation()
+            first = conversation.request("wait", {"number": 1})
+            seen.wait_for(1)
+            second = conversation.request("wait", {"number": 2}, timeout_seconds=0.1)
+            with pytest.raises(ToolCallFailed, match="tool_timeout"):
+                second.result(WAIT)
+            gate.set()
+            assert first.result(WAIT) == 1
+            assert conversation.call("wait", number=3) == 3
+    assert seen.items == [1, 3]

@@ -283,7 +283,8 @@ def test_the_text_of_other_errors_is_kept(
     """The platform hears the class and a reference; the log has the traceback."""
     outcome = invoke(make(ValueError("password=hunter2"))).outcome
     assert outcome == Failure(
-        "tool_execution_error", "give failed with ValueError; reference call_7",
+        "tool_execution_error",
+        "give failed with ValueError; reference call_7",
         unknown=True,
     )
     (record,) = caplog.records

@@ -7,10 +7,12 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, NewType, Optional
 
 import pytest
@@ -640,3 +642,77 @@ def test_importing_tools_does_not_import_jsonschema() -> None:
     """Only an agent that starts needs the validator."""
     code = "import sys, conversimple.tools; sys.exit('jsonschema' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# Schemas that lead elsewhere.
+
+
+def with_schema(schema: dict[str, Any]) -> Tool:
+    """A tool whose arguments are checked against any schema."""
+
+    @tool("Take anything")
+    def take(value: Any = None) -> None:
+        """Do nothing."""
+
+    [one] = from_functions([take]).values()
+    return replace(one, parameters=replace(one.parameters, strict=schema))
+
+
+def test_a_remote_schema_is_never_fetched() -> None:
+    """Whoever wrote the schema does not make the agent call elsewhere."""
+    asked: list[str] = []
+
+    class Trap(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Trap) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            there = f"http://127.0.0.1:{server.server_port}/schema.json"
+            assert "cannot be checked" in refused(with_schema({"$ref": there}), {})
+        finally:
+            server.shutdown()
+            thread.join(5)
+    assert asked == []
+
+
+def test_a_schema_that_is_itself_is_refused_calls() -> None:
+    """It has no end, and the call gets an answer all the same."""
+    assert "cannot be checked" in refused(with_schema({"$ref": "#"}), {})
+
+
+# What is done once.
+
+
+def test_once_and_again() -> None:
+    """Decorators say what may be repeated; by default nothing is said."""
+
+    @tool("Charge", once_per="arguments")
+    def charge(amount: int) -> None:
+        """Do nothing."""
+
+    @tool_async("Look up", idempotent=True)
+    async def look_up(order: str) -> None:
+        """Do nothing."""
+
+    made = from_functions([charge, look_up])
+    assert (made["charge"].once, made["charge"].idempotent) == (True, False)
+    assert (made["look_up"].once, made["look_up"].idempotent) == (False, True)
+
+
+def test_once_per_something_else_is_refused() -> None:
+    """With what it may be."""
+
+    once: Any = "caller"
+
+    class Wrong(Agent):
+        @tool("Charge", once_per=once)
+        def charge(self, amount: int) -> None: ...
+
+    assert "'arguments'" in problem_of(Wrong)
