@@ -1009,7 +1009,11 @@ def test_a_repeat_gets_what_came_of_the_first(
     agent = Cashier(platform, seen)
     with agent:
         conversation = platform.start_conversation()
-        ways = [{"amount": 5}, {"note": "", "amount": 5.0}, {"amount": 5.0}]
+        ways: list[dict[str, Any]] = [
+            {"amount": 5},
+            {"note": "", "amount": 5.0},
+            {"amount": 5.0},
+        ]
         calls = [conversation.request(name, way) for way in ways]
         seen.wait_for(5.0)
         agent.gate.set()

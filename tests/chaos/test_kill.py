@@ -127,7 +127,13 @@ def test_a_journal_that_takes_the_living_for_dead_is_found() -> None:
     """The old worker has a result, and for the new one it is unknown."""
     flaw = "takes_the_living_for_dead"
     plans = (
-        Plan(kills=3, seed=SEED + extra, mode=Mode.EVERYTHING, flaw=flaw)
+        Plan(
+            kills=3,
+            seed=SEED + extra,
+            mode=Mode.EVERYTHING,
+            flaw=flaw,
+            patience=1.0,
+        )
         for extra in range(4)
     )
     assert any(deploy(plan).different for plan in plans)
@@ -188,7 +194,7 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 
     def carry_out(plan: Plan) -> Figures:
         plans.append(plan)
-        return run(replace(plan, journal=True))
+        return run(replace(plan, journal=True, patience=1.0))
 
     arguments = ["--kills", "1", "--seed", "3", "--mode", "never", "--no-journal"]
     assert main(arguments, carry_out) == 0
