@@ -65,6 +65,15 @@ def test_the_other_blocks_run_one_after_another(platform: LocalPlatform) -> None
     assert namespace["report"].clean
 
 
+def test_the_cost_of_a_journal_can_be_measured_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The page on reliability shows how its figures are made."""
+    [block] = blocks_of(ROOT / "docs" / "reliability.md", "python")
+    exec(compile(block.text, "reliability.md", "exec"), {})
+    assert re.fullmatch(r"normal [\d.]+ ms\nfull [\d.]+ ms\n", capsys.readouterr().out)
+
+
 def test_the_messages_are_what_is_sent() -> None:
     """The JSON blocks have the very keys, in the very order, that are sent."""
     registration, result, error = (
