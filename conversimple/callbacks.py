@@ -18,6 +18,9 @@ from .runtime.workers import Workers
 logger = logging.getLogger(__name__)
 
 CALLBACK_LIMIT = 30.0
+MOST_WAITING = 10_000
+#: What a platform can send without end, while a callback takes its time.
+NEWS = ("on_error", "on_config_update", "on_analytics_update")
 
 Callback = Callable[..., Any]
 
@@ -47,6 +50,7 @@ class Callbacks:
         self._strand = Strand(lambda job: workers.submit(context.copy(), job))
         self._left_behind: list[Future[None]] = []
         self._closed = False
+        self._dropped = 0
 
     def __contains__(self, name: str) -> bool:
         return name in self._overridden
@@ -60,16 +64,25 @@ class Callbacks:
         """Line a callback up on the strand; only appends, `kick` starts it.
 
         Args:
-            name: the callback; nothing happens if it is not overridden.
+            name: the callback; nothing happens if it is not overridden, nor if it
+                only brings news and too many wait.
             arguments: what it is called with.
             after: called when it has returned, failed, or was left behind.
         """
-        if name in self._overridden and not self._closed:
-            self._strand.put(partial(self._run_on_strand, name, arguments, after))
+        if name not in self._overridden or self._closed:
+            return
+        if name in NEWS and len(self._strand) >= MOST_WAITING:
+            self._dropped += 1
+            return
+        self._strand.put(partial(self._run_on_strand, name, arguments, after))
 
     def kick(self) -> None:
         """Have the callbacks that are lined up run."""
         self._strand.kick()
+        if self._dropped:
+            # Not in `put`, which may be called under a lock.
+            dropped, self._dropped = self._dropped, 0
+            logger.warning("%d callbacks dropped: too many wait", dropped)
 
     def close(self, timeout: float) -> int:
         """Wait for the callbacks that are lined up, and take no more.

@@ -250,3 +250,27 @@ def test_callbacks_see_the_context_they_were_given(workers: Workers) -> None:
     callbacks.put("on_error", ())
     callbacks.close(WAIT)
     assert told == ["seen"]
+
+
+def test_news_that_nobody_has_time_for_is_dropped(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """But not what the agent's life depends on; a record says how much."""
+    monkeypatch.setattr(module, "MOST_WAITING", 3)
+    gate, told = threading.Event(), list[Any]()
+
+    def slow(number: int) -> None:
+        assert gate.wait(WAIT)
+        told.append(number)
+
+    callbacks = make(
+        workers, on_config_update=slow, on_conversation_started=told.append
+    )
+    for number in range(9):
+        callbacks.put("on_config_update", (number,))
+    callbacks.put("on_conversation_started", ("conv_1",))
+    callbacks.kick()
+    gate.set()
+    assert callbacks.close(WAIT) == 0
+    assert told == [0, 1, 2, "conv_1"]
+    assert "6 callbacks dropped" in caplog.text

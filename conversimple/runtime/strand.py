@@ -30,6 +30,10 @@ class Strand:
         self._idle = threading.Condition()
         self._working = False
 
+    def __len__(self) -> int:
+        """How many jobs are lined up."""
+        return len(self._jobs)
+
     def put(self, job: Job) -> None:
         """Line a job up."""
         self._jobs.append(job)
