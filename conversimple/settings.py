@@ -149,7 +149,7 @@ class Settings:
         """A text of the platform's without the key, in case it was repeated there."""
         key = self.api_key
         for form in (key, quote(key, safe=""), quote_plus(key)):
-            text = text.replace(form, "[api key]")
+            text = text.replace(form, "***")
         return text
 
     @property
