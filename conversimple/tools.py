@@ -479,7 +479,8 @@ def build_validator(tool: Tool) -> Validator:
     """
     # Importing conversimple must stay cheap, so jsonschema waits until here.
     from jsonschema import Draft202012Validator, SchemaError
-    from referencing import Registry
+
+    from .validation import validator_for
 
     schema = tool.parameters.strict
     try:
@@ -487,8 +488,7 @@ def build_validator(tool: Tool) -> Validator:
     except SchemaError as error:
         problem = f"its schema is not valid at {error.json_path}; correct the model"
         raise ToolDefinitionError(tool.name, [problem]) from error
-    # With an empty registry no reference is ever fetched over the network.
-    return Draft202012Validator(schema, registry=Registry())
+    return validator_for(schema)
 
 
 def load_arguments(tool: Tool, validator: Validator, arguments: Any) -> dict[str, Any]:

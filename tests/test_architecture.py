@@ -17,7 +17,10 @@ ROOMS = (
     {"errors", "settings"},
     {"core"},
     {"runtime"},
-    {"tools", "invocation", "callbacks", "journaling", "engine", "agent"},
+    {
+        *("tools", "validation", "invocation", "callbacks", "journaling", "engine"),
+        "agent",
+    },
     {"dispatcher", "testing", "integrations", "cli", "commands", "__main__"},
 )
 
