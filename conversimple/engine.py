@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -134,11 +134,10 @@ class Engine:
                 self._journal = self._open_journal()
             self._connection.tell(self._session.connecting)
             leave_at_exit(self)
-            self._connection.thread.start()
+            self._connection.start()
         except BaseException:
             if self._journal is not None:
                 self._journal.close(0.0)
-            self._connection.discard()
             self._workers.release(0.0)
             raise
 
@@ -157,8 +156,8 @@ class Engine:
 
     def join(self, timeout: float) -> None:
         """Wait for the thread that ends last, once it has started."""
-        if self._connection.thread.is_alive():
-            self._connection.thread.join(timeout)
+        wait([self.stopped], timeout)
+        self._connection.join(timeout)
 
     def discard(self) -> None:
         """Let go of what was inherited from the process that this one forked from."""

@@ -103,27 +103,46 @@ def first_wait(settings: Settings, draw: Callable[[], float] = random.random) ->
     return draw() * ceiling(settings, 1)
 
 
+@dataclass
+class Outage:
+    """The time from the loss of a good connection until another one proves good.
+
+    Attributes:
+        attempts: how many attempts it may take in all, or None for any number.
+        since: when it began.
+        failed: how many attempts have failed.
+    """
+
+    attempts: int | None
+    since: float
+    failed: int = 0
+
+
 def retrying(
     settings: Settings,
     *,
-    attempts: int | None,
+    outage: Outage,
+    now: float,
     is_permanent: Callable[[BaseException], bool],
     sleep: Callable[[float], None],
     before_sleep: Callable[[RetryCallState], None],
     draw: Callable[[], float] = random.random,
 ) -> Retrying:
-    """A fresh policy for one outage.
+    """A fresh policy for what is left of an outage.
 
     Args:
-        attempts: how many attempts in all, or None for any number.
+        outage: what was tried before.
+        now: the time, on the clock of the outage.
         is_permanent: whether an error ends the outage for good.
         sleep: waits; raises to end the outage at once.
         before_sleep: told of each attempt that failed and will be repeated.
         draw: a random number from 0 to 1.
     """
 
+    failed = outage.failed
+
     def wait(state: RetryCallState) -> float:
-        seconds = draw() * ceiling(settings, state.attempt_number)
+        seconds = draw() * ceiling(settings, failed + state.attempt_number)
         error = state.outcome.exception() if state.outcome else None
         asked = getattr(error, "retry_after", None) or 0.0
         return max(seconds, min(asked, MAX_RETRY_AFTER))
@@ -133,7 +152,7 @@ def retrying(
         return isinstance(error, ConnectionFailed) and not is_permanent(error)
 
     return Retrying(
-        stop=_stop(attempts, settings.total_retry_duration),
+        stop=_stop(outage, settings.total_retry_duration, now),
         wait=wait,
         retry=retry_if_exception(may_retry),
         sleep=sleep,
@@ -141,10 +160,10 @@ def retrying(
     )
 
 
-def _stop(attempts: int | None, seconds: float | None) -> stop_base:
+def _stop(outage: Outage, seconds: float | None, now: float) -> stop_base:
     stop: stop_base = stop_never
-    if attempts is not None:
-        stop = stop_after_attempt(attempts)
+    if outage.attempts is not None:
+        stop = stop_after_attempt(outage.attempts - outage.failed)
     if seconds is not None:
-        stop = stop | stop_before_delay(seconds)
+        stop = stop | stop_before_delay(outage.since + seconds - now)
     return stop

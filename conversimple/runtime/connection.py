@@ -1,7 +1,8 @@
-"""One thread per agent: dial, join, receive, wait, and all of it again.
+"""The connection of one agent: dialled, served, lost, and dialled again.
 
-The thread owns the connection. Other threads tell the session facts and write what
-is ready; they never wait for the socket, and never close it.
+While it is served it belongs to the reactor's thread. Between two connections a thread
+of its own parts from the one, waits, and dials the next. Other threads tell the session
+facts and write what is ready; they never wait for the socket, and never close it.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
-from typing import NoReturn, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol, TypeAlias, TypeVar
 
 from tenacity import RetryCallState, RetryError
 
 from ..core import channel as ch
 from ..core import frames
 from ..core.events import Event, Health, Note
+from ..core.frames import Frame
 from ..core.session import TOOLS_SHARE_OF_DRAIN, Session
 from ..errors import (
     ConnectionFailed,
@@ -27,9 +30,10 @@ from ..errors import (
     RetriesExhausted,
 )
 from ..settings import Settings
-from .backoff import Refusals, first_wait, retrying
+from .backoff import Outage, Refusals, first_wait, retrying
 from .dial import Patience, warn_of_clear_text
-from .sockets import Interrupted, Waker, nothing_to_do
+from .reactor import Reactor, shared
+from .sockets import Interrupted, Waker
 from .transport import NORMAL, Transport, open_transport
 
 logger = logging.getLogger(__name__)
@@ -64,9 +68,11 @@ class Link:
     """The writing side of one transport.
 
     Whoever sets `flushing` writes until nothing is left; nobody waits for it. When
-    the kernel takes no more, the connection's thread finishes (`blocked`). After a
+    the kernel takes no more, the reactor's thread finishes (`blocked`). After a
     failure (`broken`) nobody writes any more.
     """
+
+    __slots__ = ("transport", "flushing", "blocked", "broken")
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -76,12 +82,15 @@ class Link:
 
 
 class Connection:
-    """Keeps an agent's session connected, on a thread of its own.
+    """Keeps an agent's session connected.
 
     Args:
         lock: guards the session, and whatever it shares with earlier sessions.
         clock: monotonic seconds.
         draw: a random number from 0 to 1.
+
+    Attributes:
+        thread: the last one that was at work between two connections.
     """
 
     def __init__(
@@ -101,18 +110,35 @@ class Connection:
         # Guards the session, its outbox, and which link is the current one. No
         # user code, no log handler and no blocking call under it.
         self._lock = lock or threading.Lock()
-        self._became_ready = threading.Condition(self._lock)
+        # Made when somebody waits.
+        self._became_ready: threading.Condition | None = None
         self._session = session
         self._link: Link | None = None
-        self._waker = Waker()
         self._refusals = Refusals()
-        self.thread = threading.Thread(
-            target=self._run,
-            name=f"conversimple-io-{settings.customer_id}",
-            daemon=True,
-        )
+        retries = settings.max_reconnect_attempts
+        attempts = None if retries is None else retries + 1
+        self._outage = Outage(attempts, clock())
+        self._reactor: Reactor
+        # The reactor's thread's own: when the session has something to do.
+        self._due = 0.0
+        self._waker: Waker | None = None
+        self.thread: threading.Thread | None = None
 
     # Any thread.
+
+    def start(self) -> None:
+        """Begin to dial.
+
+        Raises:
+            RuntimeError: no thread can be started.
+        """
+        self._reactor = shared()
+        self._reactor.add(self)
+        try:
+            self._new_thread(None, None).start()
+        except BaseException:
+            self._reactor.remove(self)
+            raise
 
     def tell(self, fact: Callable[..., T], *arguments: object) -> T:
         """Tell the session a fact, and act upon what follows from it."""
@@ -121,13 +147,13 @@ class Connection:
             events = self._session.events()
             for event in events:
                 self._owner.line_up(event)
-            if self._session.ready or self._session.state.final:
-                self._became_ready.notify_all()
+            if self._became_ready is not None:
+                self._tell_whoever_waits(self._became_ready)
+        self._flush()
         for event in events:
             if isinstance(event, Note) and session_logger.isEnabledFor(event.level):
                 session_logger.log(event.level, event.text, *self._discreet(event))
         self._owner.act(events)
-        self._flush()
         return result
 
     def _discreet(self, note: Note) -> list[object]:
@@ -145,18 +171,26 @@ class Connection:
         """
         if not self._session.state.final:
             self.tell(self._session.drain, self._clock(), timeout, tools)
-            self._waker.wake()
+            self._reactor.wake(self)
+            self._interrupt()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread between two connections, if it is at work."""
+        if self.thread is not None and self.thread.ident is not None:
+            self.thread.join(timeout)
 
     def discard(self) -> None:
         """Give the descriptors back without a word to the platform.
 
-        For a thread that could not start, and for a forked process, in which locks
-        may be held for ever and the sockets still belong to the parent.
+        For a forked process, in which locks may be held for ever and the sockets
+        still belong to the parent.
         """
         link = self._link
         if link is not None:
             link.transport.discard()
-        self._waker.close()
+        if self._waker is not None:
+            self._waker.close()
+        self._reactor.discard()
 
     def health(self) -> Health:
         """How the session is."""
@@ -167,18 +201,48 @@ class Connection:
         """Wait until the session is ready; False when it is not, or never will be."""
         session = self._session
         with self._lock:
+            if self._became_ready is None:
+                self._became_ready = threading.Condition(self._lock)
             self._became_ready.wait_for(
                 lambda: session.ready or session.state.final, timeout
             )
             return session.ready
 
-    # The thread.
+    def _tell_whoever_waits(self, became_ready: threading.Condition) -> None:
+        if self._session.ready or self._session.state.final:
+            became_ready.notify_all()
 
-    def _run(self) -> None:
+    def _interrupt(self) -> None:
+        waker = self._waker
+        if waker is not None:
+            waker.wake()
+
+    # The thread between two connections.
+
+    def _new_thread(
+        self, link: Link | None, why: BaseException | None
+    ) -> threading.Thread:
+        self.thread = threading.Thread(
+            target=self._run,
+            args=(link, why),
+            name=f"conversimple-io-{self._settings.customer_id}",
+            daemon=True,
+        )
+        return self.thread
+
+    def _run(self, link: Link | None, why: BaseException | None) -> None:
+        """Part from a connection that has ended, and find another; or come to the end.
+
+        Args:
+            link: the connection, if there was one.
+            why: why it ended.
+        """
         failure: BaseException | None = None
         try:
-            warn_of_clear_text(self._settings.platform_url)
-            self._keep_connected()
+            with self._interruptible():
+                transport = self._seek(self._part(link, why))
+            self._open(transport)
+            return
         except Stopped:
             self.tell(self._session.stopped)
         except ConnectionFailed as error:
@@ -189,66 +253,56 @@ class Connection:
             # First of all: a log handler may raise as well.
             self.tell(self._session.failed, f"internal error: {type(error).__name__}")
             logger.critical("the connection's thread died", exc_info=error)
-        finally:
-            self._waker.close()
-            self._owner.ended(failure)
+        self._reactor.remove(self)
+        self._owner.ended(failure)
 
-    def _keep_connected(self) -> None:
-        retries = self._settings.max_reconnect_attempts
-        attempts = None if retries is None else retries + 1
-        while True:
-            outage = retrying(
-                self._settings,
-                attempts=attempts,
-                is_permanent=self._is_permanent,
-                sleep=self._sleep,
-                before_sleep=self._attempt_failed,
-                draw=self._draw,
-            )
-            try:
-                lost = outage(self._live_once)
-            except RetryError as error:
-                last = error.last_attempt.exception()
-                raise RetriesExhausted(f"gave up trying: {last}") from last
-            if retries == 0:
-                raise RetriesExhausted(f"not trying again: {lost}") from lost
-            self.tell(self._session.attempt_failed, str(lost))
-            self._sleep(first_wait(self._settings, self._draw))
-            attempts = retries
-
-    def _live_once(self) -> ConnectionFailed:
-        """Dial and serve one connection.
-
-        Returns:
-            Why it ended, when it had proved good.
-
-        Raises:
-            ConnectionFailed: it never proved good.
-            Stopped: the session is finished.
-        """
-        transport = self._dial()
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Let others end the waits of this thread."""
+        waker = self._waker = Waker()
         try:
-            self._serve(transport)
-        except ConnectionFailed as error:
-            stable = self._lost(transport, None, error)
-            if self._session.tools_are_poison:
-                raise RegistrationFailed(
-                    "the platform fails each time the tools are registered"
-                ) from error
-            if stable:
-                return error
-            raise
-        except BaseException:
-            self._lost(transport, NORMAL)
-            raise
+            yield
+        finally:
+            self._waker = None
+            waker.close()
+
+    def _seek(self, lost: ConnectionFailed | None) -> Transport:
+        """Dial until there is a connection.
+
+        Args:
+            lost: why the last connection ended, if it never proved good: it counts as
+                a failed attempt.
+        """
+        losses = [] if lost is None else [lost]
+
+        def attempt() -> Transport:
+            if losses:
+                raise losses.pop()
+            return self._dial()
+
+        policy = retrying(
+            self._settings,
+            outage=self._outage,
+            now=self._clock(),
+            is_permanent=self._is_permanent,
+            sleep=self._sleep,
+            before_sleep=self._attempt_failed,
+            draw=self._draw,
+        )
+        try:
+            return policy(attempt)
+        except RetryError as error:
+            last = error.last_attempt.exception()
+            raise RetriesExhausted(f"gave up trying: {last}") from last
 
     def _dial(self) -> Transport:
+        assert self._waker is not None
         while True:
             self._check_finished()
             deadline = self._clock() + self._settings.connection_timeout
             deadline = min(deadline, self._session.drain_until)
-            self._waker.before_wait = self._look_after_calls
             try:
+                warn_of_clear_text(self._settings.platform_url)
                 return open_transport(
                     self._settings, Patience(self._waker, deadline, self._clock)
                 )
@@ -258,42 +312,172 @@ class Connection:
                 # Cut short by the end of a stop, it says nothing of the platform.
                 self._check_finished()
                 raise
-            finally:
-                self._waker.before_wait = nothing_to_do
 
-    def _serve(self, transport: Transport) -> NoReturn:
+    def _open(self, transport: Transport) -> None:
+        """Give a new connection to the reactor."""
         link = Link(transport)
         with self._lock:
             self._session.transport_opened(self._clock())
             self._link = link
         self._flush()
-        while True:
-            now = self._clock()
-            self._check(link, now)
-            with self._lock:
-                deadline = self._session.next_deadline(now)
-            if link.blocked:
-                deadline = min(deadline, self._stalled_at(link))
-            message = transport.receive(deadline, wants_write=link.blocked)
-            if message is not None:
-                self._received(message)
-            if link.blocked:
-                self._write(link, transport.resume)
-            elif message is None:
-                self._flush()
-            # Only after everything that had come was read: late is not dead.
-            if message is None or self._clock() >= deadline:
-                self.tell(self._session.time_passed, self._clock(), transport.heard)
+        self._reactor.wake(self)
 
-    def _received(self, message: bytes) -> None:
+    def _part(
+        self, link: Link | None, why: BaseException | None
+    ) -> ConnectionFailed | None:
+        """Close a connection that has ended.
+
+        Returns:
+            Why it ended, when it had not proved good.
+
+        Raises:
+            ConnectionFailed: there will be no other one.
+            BaseException: the session is finished, or there was a bug.
+        """
+        if link is None:
+            return None
+        assert self._waker is not None and why is not None
+        link.transport.wait_with(self._waker)
+        if not isinstance(why, ConnectionFailed):
+            self._lost(link, NORMAL)
+            raise why
+        if link.broken is not None and why is link.broken:
+            why = self._heard_out(link.transport, link.broken)
+        stable = self._lost(link, None, why)
+        if self._session.tools_are_poison:
+            raise RegistrationFailed(
+                "the platform fails each time the tools are registered"
+            ) from why
+        if not stable:
+            return why
+        self._begin_outage(why)
+        return None
+
+    def _begin_outage(self, why: ConnectionFailed) -> None:
+        """A good connection was lost: everybody comes back together, so wait a bit."""
+        retries = self._settings.max_reconnect_attempts
+        if retries == 0:
+            raise RetriesExhausted(f"not trying again: {why}") from why
+        self._outage = Outage(retries, self._clock())
+        self.tell(self._session.attempt_failed, str(why))
+        self._sleep(first_wait(self._settings, self._draw))
+
+    def _heard_out(
+        self, transport: Transport, why: ConnectionFailed
+    ) -> ConnectionFailed:
+        """Read what has come, whose end says more than a failure to write."""
+        until = self._clock() + LAST_WORDS
         try:
-            frame = frames.decode(message)
-        except frames.FrameError as error:
-            logger.warning("passed over an unreadable message: %s", error)
-            return
-        self.tell(self._session.frame_received, frame, self._clock())
+            while self._clock() < until:
+                # None may be a PING, or part of a message: there may be more behind it.
+                message = transport.receive(until)
+                if message is not None:
+                    self._received([message])
+        except ConnectionLost as error:
+            return error
+        return why
 
-    def _check(self, link: Link, now: float) -> None:
+    def _lost(
+        self, link: Link, code: int | None, why: ConnectionFailed | None = None
+    ) -> bool:
+        """The connection is over; returns whether it had proved good."""
+        now = self._clock()
+        with self._lock:
+            # A close frame must not get into the midst of what somebody still writes.
+            writing = link.flushing
+            stable = self._session.stable(now)
+            if self._session.joined_at is not None:
+                self._refusals.joined()
+        link.transport.close(None if writing else code)
+        came = why.code if isinstance(why, ConnectionLost) else None
+        self.tell(self._session.transport_lost, now, came)
+        return stable
+
+    def _is_permanent(self, error: BaseException) -> bool:
+        permanent = self._refusals.is_permanent(error, self._clock())
+        return permanent and self._settings.enable_circuit_breaker
+
+    def _attempt_failed(self, state: RetryCallState) -> None:
+        self._outage.failed += 1
+        error = state.outcome.exception() if state.outcome else None
+        self.tell(self._session.attempt_failed, str(error))
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            Stopped: the session is finished.
+        """
+        assert self._waker is not None
+        until = self._clock() + seconds
+        while (left := until - self._clock()) > 0:
+            self._check_finished()
+            self._waker.sleep(left, self._clock)
+        self._check_finished()
+
+    # The reactor's thread.
+
+    def turn(self) -> float:
+        """Read what has come, and do what is due; see `reactor.Member`."""
+        link = self._link
+        if link is None:
+            self._look_after_calls()
+        else:
+            try:
+                self._serve(link)
+            except BaseException as error:
+                self._leave(link, error)
+        now = self._clock()
+        with self._lock:
+            self._due = self._session.next_deadline(now)
+        if link is not None and link.blocked:
+            return min(self._due, self._stalled_at(link)) - now
+        return self._due - now
+
+    def broke(self, error: BaseException) -> None:
+        """The reactor has no turn for this connection any more."""
+        link = self._link
+        if link is not None:
+            self._leave(link, error)
+
+    def _serve(self, link: Link) -> None:
+        """Read, write, and do what is due.
+
+        Raises:
+            ConnectionFailed: the connection has ended.
+            Stopped: the session is finished.
+        """
+        transport = link.transport
+        messages, end = transport.receive_ready()
+        if messages:
+            self._received(messages)
+        if link.blocked:
+            self._write(link, transport.resume)
+        elif transport.has_pongs:
+            self._flush()
+        # Only after what had come was read: late is not dead.
+        now = self._clock()
+        if now >= self._due:
+            self.tell(self._session.time_passed, now, transport.heard)
+        self._check(link, now, end)
+        self._reactor.watch(self, transport.socket, transport.socket.wants_write)
+
+    def _received(self, messages: Sequence[bytes]) -> None:
+        batch = []
+        for message in messages:
+            try:
+                batch.append(frames.decode(message))
+            except frames.FrameError as error:
+                logger.warning("passed over an unreadable message: %s", error)
+        self.tell(self._take_in, batch, self._clock())
+
+    def _take_in(self, batch: Sequence[Frame], now: float) -> None:
+        for frame in batch:
+            # What comes behind the end of a channel is none of its business.
+            if self._session.hangup is None:
+                self._session.frame_received(frame, now)
+
+    def _check(self, link: Link, now: float, end: ConnectionLost | None) -> None:
         """Raise if the connection, or the session, is at its end."""
         match self._session.hangup:
             case ch.Lost(reason):
@@ -303,21 +487,13 @@ class Connection:
                 raise JoinRefused(f"the platform refused the join: {reason}", reason)
             case ch.Left():
                 raise Stopped
+        if end is not None:
+            raise end
         if link.broken is not None:
-            self._hear_out(link.transport)
             raise link.broken
         if link.blocked and now >= self._stalled_at(link):
             raise ConnectionLost("the platform stopped reading")
         self._check_finished()
-
-    def _hear_out(self, transport: Transport) -> None:
-        """Read what has come, whose end says more than a failure to write."""
-        until = self._clock() + LAST_WORDS
-        while self._clock() < until:
-            # None may be a PING, or part of a message: there may be more behind it.
-            message = transport.receive(until)
-            if message is not None:
-                self._received(message)
 
     def _stalled_at(self, link: Link) -> float:
         return link.transport.progress + self._settings.connection_timeout
@@ -328,56 +504,24 @@ class Connection:
         if finished:
             raise Stopped
 
-    def _lost(
-        self,
-        transport: Transport,
-        code: int | None,
-        why: ConnectionFailed | None = None,
-    ) -> bool:
-        """The connection is over; returns whether it had proved good."""
-        now = self._clock()
-        with self._lock:
-            link, self._link = self._link, None
-            # A close frame must not get into the midst of what somebody still writes.
-            writing = link is not None and link.flushing
-            stable = self._session.stable(now)
-            if self._session.joined_at is not None:
-                self._refusals.joined()
-        transport.close(None if writing else code)
-        came = why.code if isinstance(why, ConnectionLost) else None
-        self.tell(self._session.transport_lost, now, came)
-        return stable
-
-    def _is_permanent(self, error: BaseException) -> bool:
-        permanent = self._refusals.is_permanent(error, self._clock())
-        return permanent and self._settings.enable_circuit_breaker
-
-    def _attempt_failed(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        self.tell(self._session.attempt_failed, str(error))
-
-    def _sleep(self, seconds: float) -> None:
-        """Wait, while the deadlines of calls go on.
-
-        Raises:
-            Stopped: the session is finished.
-        """
-        until = self._clock() + seconds
-        self._waker.before_wait = self._look_after_calls
-        while (left := until - self._clock()) > 0:
-            self._check_finished()
-            self._waker.sleep(left, self._clock)
-        self._waker.before_wait = nothing_to_do
-        self._check_finished()
-
-    def _look_after_calls(self) -> float:
-        """Do what is due without a connection; returns when to do so again."""
+    def _look_after_calls(self) -> None:
+        """Do what is due without a connection."""
         now = self._clock()
         self.tell(self._session.time_passed, now, now)
         with self._lock:
-            if self._session.finished(now):
-                self._waker.wake()
-            return self._session.next_deadline(now) - now
+            finished = self._session.finished(now)
+        if finished:
+            self._interrupt()
+
+    def _leave(self, link: Link, why: BaseException) -> None:
+        """Give a connection that has ended to a thread that may wait."""
+        self._reactor.watch(self, None)
+        with self._lock:
+            self._link = None
+        try:
+            self._new_thread(link, why).start()
+        except RuntimeError:  # the interpreter is shutting down: nobody else is served
+            self._run(link, why)
 
     # Writing: any thread.
 
@@ -387,26 +531,28 @@ class Connection:
             link = self._link
             if link is None or link.flushing:
                 return
+            texts = self._session.frames_to_send()
+            if not texts and not link.transport.has_pongs:
+                return
             link.flushing = True
-        self._write(link, None)
+        self._write(link, lambda: link.transport.send(texts))
 
-    def _write(self, link: Link, unfinished: Callable[[], bool] | None) -> None:
-        transport = link.transport
+    def _write(self, link: Link, begin: Callable[[], bool]) -> None:
         try:
-            written = unfinished is None or unfinished()
+            written = begin()
             while written:
                 link.blocked = False
                 texts = self._take(link)
                 if texts is None:
                     return
-                written = transport.send(texts)
+                written = link.transport.send(texts)
         except ConnectionLost as error:
             link.broken = error
-            self._waker.wake()
+            self._reactor.wake(self)
         else:
             if not link.blocked:
                 link.blocked = True
-                self._waker.wake()
+                self._reactor.wake(self)
 
     def _take(self, link: Link) -> list[str] | None:
         """The next messages to write; None, and no longer flushing, if none are."""

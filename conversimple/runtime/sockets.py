@@ -18,21 +18,10 @@ class Interrupted(TimeoutError):
     """Somebody woke the thread that waited."""
 
 
-def nothing_to_do() -> float:
-    """What a thread does before it waits, as a rule."""
-    return float("inf")
-
-
 class Waker:
-    """Ends the waits of one thread. `wake` and `nudge` may be called from any.
-
-    Attributes:
-        before_wait: called by the thread before each wait; returns after how many
-            seconds it wants to be called again.
-    """
+    """Ends the waits of one thread. `wake` and `nudge` may be called from any."""
 
     def __init__(self) -> None:
-        self.before_wait: Callable[[], float] = nothing_to_do
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
@@ -95,7 +84,7 @@ def wait(
         write: also wait until the socket can be written.
         seconds: how long at most; infinity is for ever.
     """
-    seconds = max(min(seconds, waker.before_wait()), 0.0)
+    seconds = max(seconds, 0.0)
     timeout = None if seconds == float("inf") else seconds
     if hasattr(select, "poll"):
         ready = _poll(sock, waker, write, timeout)
@@ -135,11 +124,11 @@ class GuardedSocket:
     around every single call, and never held while waiting.
 
     Attributes:
+        waker: what ends the waits of the thread that reads.
         deadline: when a read stops waiting, on the clock.
         heard: when the last byte came.
         progress: when the last byte was taken for sending.
         interrupted: the last read ended because the waker was used.
-        wants_write: reading also ends when `write_some` can go on.
         budget: how many more bytes may come before reading is refused.
         head: the first bytes that came.
     """
@@ -151,18 +140,18 @@ class GuardedSocket:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         sock.setblocking(False)
+        self.waker = waker
         self._sock = sock
-        self._waker = waker
         self._clock = clock
         self._mutex = Lock()
         self._received = b""
         self._position = 0
         self._unsent = memoryview(b"")
         self._send_needs_read = False
+        self._read_needs_write = False
         self.deadline = self.budget = float("inf")
         self.heard = self.progress = clock()
         self.interrupted = False
-        self.wants_write = False
         self.head = b""
 
     def recv(self, size: int) -> bytes:
@@ -218,6 +207,13 @@ class GuardedSocket:
         return True
 
     @property
+    def wants_write(self) -> bool:
+        """Whether something can go on once the socket is writable."""
+        # TLS may have to read before it can write, and to write before it can read.
+        unsent = bool(self._unsent) and not self._send_needs_read
+        return unsent or self._read_needs_write
+
+    @property
     def buffered(self) -> bool:
         """Whether a read returns at once."""
         return self._position < len(self._received)
@@ -253,12 +249,12 @@ class GuardedSocket:
 
     def _fill(self) -> bytes:
         while True:
-            want_write = False
+            self._read_needs_write = False
             try:
                 with self._mutex:
                     data = self._sock.recv(CHUNK)
             except ssl.SSLWantWriteError:
-                want_write = True
+                self._read_needs_write = True
             except (BlockingIOError, ssl.SSLWantReadError):
                 pass
             else:
@@ -266,17 +262,13 @@ class GuardedSocket:
                 if len(self.head) < HEAD:
                     self.head = (self.head + data)[:HEAD]
                 return data
-            self._wait(write=want_write)
+            self._wait(write=self._read_needs_write)
 
     def _wait(self, *, write: bool) -> None:
         self.interrupted = False
         seconds = self.deadline - self._clock()
         if seconds <= 0:
             raise TimeoutError("the deadline has passed")
-        resume = self.wants_write and not self._send_needs_read
-        ended = wait(self._sock, self._waker, write=write or resume, seconds=seconds)
-        if ended.woken:
+        if wait(self._sock, self.waker, write=write, seconds=seconds).woken:
             self.interrupted = True
             raise Interrupted("woken")
-        if ended.ready and resume:
-            raise Interrupted("writable")

@@ -28,7 +28,7 @@ from ..errors import (
 from ..settings import Settings
 from .dial import PORTS, Patience, describe, dial
 from .proxy import way_to
-from .sockets import GuardedSocket, Interrupted
+from .sockets import GuardedSocket, Interrupted, Waker
 
 MAX_INCOMING_BYTES = 16_000_000
 MAX_HANDSHAKE_BYTES = 64_000
@@ -37,6 +37,7 @@ CONTROL_HEADER = 2
 MAX_PONGS = 100
 NORMAL = 1000
 NO_CODE = 1005
+AT_ONCE = float("-inf")
 
 _TOKEN = re.compile(r"auth_token=[^&\s]*")
 _STATUS_LINE = re.compile(rb"HTTP/1\.\d (\d{3})")
@@ -107,22 +108,20 @@ class Transport:
         except OSError as error:
             raise ConnectionLost(f"sending failed: {describe(error)}") from error
 
-    def receive(self, deadline: float, wants_write: bool = False) -> bytes | None:
+    def receive(self, deadline: float) -> bytes | None:
         """Wait for the next message.
 
         Args:
             deadline: when to stop waiting, on the clock.
-            wants_write: also return when `resume` can go on.
 
         Returns:
-            A text message, or None: the deadline passed, somebody woke this
-            thread, the socket is writable, or what came was no text message.
+            A text message, or None: the deadline passed, somebody woke this thread,
+            or what came was no text message.
 
         Raises:
             ConnectionLost: the connection ended, with its close code.
         """
         self._sock.deadline = deadline
-        self._sock.wants_write = wants_write
         try:
             frame = self._ws.recv_frame()
         except websocket.WebSocketTimeoutException:
@@ -131,10 +130,37 @@ class Transport:
             raise ConnectionLost(f"the connection broke: {_safe(error)}") from error
         return self._whole_message(frame)
 
+    def receive_ready(self) -> tuple[list[bytes], ConnectionLost | None]:
+        """Read once, without waiting.
+
+        Returns:
+            The text messages that are complete, and the end of the connection if it
+            came after them.
+        """
+        messages: list[bytes] = []
+        try:
+            while True:
+                message = self.receive(AT_ONCE)
+                if message is not None:
+                    messages.append(message)
+                if not self._sock.buffered:
+                    return messages, None
+        except ConnectionLost as error:
+            return messages, error
+
+    @property
+    def socket(self) -> GuardedSocket:
+        """What to wait for."""
+        return self._sock
+
     @property
     def has_pongs(self) -> bool:
         """Whether a PING waits for its PONG, which the next `send` takes along."""
         return bool(self._pongs)
+
+    def wait_with(self, waker: Waker) -> None:
+        """From now on `receive` and `close` are called by the thread of this waker."""
+        self._sock.waker = waker
 
     def close(self, code: int | None = None) -> None:
         """Close the socket; with a code, take leave of the peer first."""
@@ -149,7 +175,6 @@ class Transport:
 
     def _say_goodbye(self, code: int) -> None:
         self._sock.deadline = self._clock() + CLOSE_TIMEOUT
-        self._sock.wants_write = False
         try:
             self._sock.send(_frame(code.to_bytes(2, "big"), ABNF.OPCODE_CLOSE))
             while self._clock() < self._sock.deadline:

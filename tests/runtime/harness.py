@@ -192,12 +192,12 @@ class Agent:
 
     def __enter__(self) -> Agent:
         self.connection.tell(self.session.connecting)
-        self.connection.thread.start()
+        self.connection.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.connection.drain(0)
-        self.connection.thread.join(WAIT)
+        self.wait_over()
 
     def call(self) -> ToolCall:
         """The next tool call."""
@@ -213,14 +213,13 @@ class Agent:
         """Stop; returns the seconds that it took until nothing ran any more."""
         began = time.monotonic()
         self.connection.drain(timeout)
-        self.connection.thread.join(timeout + 10)
-        assert not self.connection.thread.is_alive()
+        self.wait_over(timeout + 10)
         return time.monotonic() - began
 
     def wait_over(self, timeout: float = WAIT) -> BaseException | None:
         """Wait until the thread ended; returns why it failed."""
         assert self.over.wait(timeout), f"still running after {timeout} s"
-        self.connection.thread.join(WAIT)
+        self.connection.join(WAIT)
         return self.failure
 
 

@@ -20,6 +20,7 @@ from conversimple.errors import (
 from conversimple.runtime.backoff import (
     MAX_RETRY_AFTER,
     REFUSED_FOR_GOOD,
+    Outage,
     Refusals,
     ceiling,
     first_wait,
@@ -54,6 +55,8 @@ def outage(
     attempt: Callable[[], Any],
     *,
     attempts: int | None = None,
+    failed: int = 0,
+    now: float = 0.0,
     draw: Callable[[], float] = lambda: 1.0,
     permanent: Callable[[BaseException], bool] = lambda error: False,
     sleep: Callable[[float], None] | None = None,
@@ -65,7 +68,8 @@ def outage(
     told = [] if told is None else told
     policy = retrying(
         settings(**options),
-        attempts=attempts,
+        outage=Outage(attempts, 0.0, failed),
+        now=now,
         is_permanent=permanent,
         sleep=sleep or waits.append,
         before_sleep=told.append,
@@ -220,7 +224,8 @@ def test_the_default_draw_is_random() -> None:
     waits: list[float] = []
     policy = retrying(
         settings(),
-        attempts=40,
+        outage=Outage(40, 0.0),
+        now=0.0,
         is_permanent=lambda error: False,
         sleep=waits.append,
         before_sleep=lambda state: None,
@@ -366,3 +371,12 @@ def test_every_outage_starts_anew() -> None:
     """A fresh policy: the second outage has as many attempts, and short waits first."""
     fails = Failing(PlatformUnreachable("x"))
     assert outage(fails, attempts=3)[1] == outage(fails, attempts=3)[1] == [1, 2]
+
+
+def test_an_outage_goes_on_after_a_connection_that_proved_nothing() -> None:
+    """What was tried before counts: attempts, the growth of the waits, and the time."""
+    fails = Failing(PlatformUnreachable("x"))
+    assert outage(fails, attempts=5, failed=2)[1] == [4, 8]
+    assert outage(fails, attempts=3, failed=2)[1] == []
+    assert outage(fails, now=7.0, attempts=9, total_retry_duration=7.5)[1] == []
+    assert outage(fails, now=6.0, attempts=2, total_retry_duration=7.5)[1] == [1]

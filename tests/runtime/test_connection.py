@@ -1,4 +1,4 @@
-"""One thread per agent: dial, join, serve, lose, wait, and all of it again."""
+"""Dial, join, serve, lose, wait, and all of it again."""
 
 from __future__ import annotations
 
@@ -160,12 +160,30 @@ def test_it_joins_serves_and_leaves(secure: bool, query: str) -> None:
     assert not agent.errors
 
 
-def test_the_thread_is_named_and_a_daemon(server: ScriptedServer) -> None:
-    """Nobody has to wait for it at exit, and one sees whose it is."""
-    with Agent(server.url) as agent:
-        joined(agent, server)
-        assert agent.connection.thread.name == "conversimple-io-c1"
-        assert agent.connection.thread.daemon
+def test_between_connections_there_is_a_thread() -> None:
+    """Nobody has to wait for it at exit, one sees whose it is, and it goes."""
+    with ScriptedServer(auto=CHANNEL) as server:
+        server.refuse(503)
+        with Agent(server.url, draw=lambda: 0.05) as agent:
+            thread = agent.connection.thread
+            assert thread is not None and thread.daemon
+            assert thread.name == "conversimple-io-c1"
+            joined(agent, server)
+            thread.join(WAIT)
+            assert not thread.is_alive()
+
+
+def test_connected_agents_share_a_thread(server: ScriptedServer) -> None:
+    """However many there are: an idle one costs no thread."""
+    with ExitStack() as stack:
+        for _ in range(5):
+            joined(stack.enter_context(Agent(server.url)), server)
+        eventually(lambda: _names_of_threads() == ["conversimple-io"])
+
+
+def _names_of_threads() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("conversimple-io")]
 
 
 def test_the_join_is_matched_by_its_ref() -> None:
@@ -260,7 +278,7 @@ def test_the_outbox_keeps_its_order_under_load(secure: bool) -> None:
     Each heartbeat promises that all before it was read, so that one which overtakes
     an answer confirms what was never sent.
     """
-    senders, each = 6, 250
+    senders, each = 6, 500
     total = senders * each
     with ScriptedServer(tls=secure) as server:
         with Agent(server.url, heartbeat_interval=0.002) as agent:

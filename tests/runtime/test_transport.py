@@ -601,6 +601,43 @@ def test_receiving_is_interrupted_in_the_middle_of_a_frame(waker: Waker) -> None
         assert next_message(transport) == b"hello"
 
 
+def test_what_has_come_is_read_at_once(waker: Waker) -> None:
+    """All messages that are complete, in order; the rest of a frame later."""
+    with ScriptedServer() as server, opened(server, waker) as (transport, peer):
+        assert transport.receive_ready() == ([], None)
+        frames = [server_frame(1, b"%d" % n) for n in range(5)]
+        peer.send_raw(b"".join(frames[:4]) + server_frame(9, b"") + frames[4][:2])
+        assert read_ready(transport, 4) == [b"0", b"1", b"2", b"3"]
+        eventually(lambda: not transport.receive_ready()[0] and transport.has_pongs)
+        peer.send_raw(frames[4][2:])
+        assert read_ready(transport, 1) == [b"4"]
+
+
+def read_ready(transport: Transport, count: int) -> list[bytes]:
+    """So many messages, read without waiting for any."""
+    messages: list[bytes] = []
+    while len(messages) < count:
+        ready, end = eventually(partial(_news, transport))
+        assert end is None
+        messages += ready
+    return messages
+
+
+def test_what_came_before_the_end_is_not_lost(waker: Waker) -> None:
+    """The last messages, and then the close code."""
+    with ScriptedServer() as server, opened(server, waker) as (transport, peer):
+        close = (4001).to_bytes(2, "big")
+        peer.send_raw(server_frame(1, b"last words") + server_frame(8, close))
+        messages, end = eventually(partial(_news, transport))
+        assert messages == [b"last words"]
+        assert end is not None and end.code == 4001
+
+
+def _news(transport: Transport) -> Any:
+    messages, end = transport.receive_ready()
+    return (messages, end) if messages or end else None
+
+
 def test_pings_are_answered_in_order(waker: Waker) -> None:
     """Each PING gets its PONG with the same data, behind what is sent with it."""
     seen: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -886,9 +923,7 @@ def test_sending_never_waits_for_a_deaf_peer(waker: Waker, secure: bool) -> None
             progress = transport.progress
             assert not transport.resume()
             resume.set()
-            until = time.monotonic() + WAIT
-            while not transport.resume() and time.monotonic() < until:
-                assert transport.receive(until, wants_write=True) is None
+            eventually(transport.resume)
             assert transport.progress > progress
             assert total.get(timeout=WAIT) == 1_000_014
 
