@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 _validators: WeakKeyDictionary[Tool, Validator] = WeakKeyDictionary()
 
 _NOTHING = object()
+_NOTHING_AROUND = nullcontext()
 
 ToolContext = Callable[[ToolCall], AbstractContextManager[Any]]
 
@@ -41,6 +42,14 @@ class Invoked(NamedTuple):
 
     outcome: Outcome
     value: Any = None
+
+
+class _Ready(NamedTuple):
+    """A tool with what is needed to call it."""
+
+    tool: Tool
+    function: Callable[..., Any]
+    validator: Validator
 
 
 class Toolbox:
@@ -63,15 +72,15 @@ class Toolbox:
         tool_context: ToolContext | None = None,
         full_detail: bool = False,
     ) -> None:
-        self._tools = tools
-        self._functions = {name: _bound(owner, tool) for name, tool in tools.items()}
+        self._tools = {
+            name: _Ready(tool, _bound(owner, tool), validator_of(tool))
+            for name, tool in tools.items()
+        }
         self._tool_context = tool_context
         self._full_detail = full_detail
-        for tool in tools.values():
-            validator_of(tool)
 
     def __getitem__(self, name: str) -> Tool:
-        return self._tools[name]
+        return self._tools[name].tool
 
     def invoke(
         self,
@@ -122,13 +131,13 @@ class Toolbox:
                 return Invoked(self._failure(call, error))
 
     def _prepared(self, call: ToolCall) -> tuple[Callable[[], Any], bytes | None]:
-        tool = self._tools[call.tool_name]
-        arguments = load_arguments(tool, validator_of(tool), call.arguments)
+        tool, function, validator = self._tools[call.tool_name]
+        arguments = load_arguments(tool, validator, call.arguments)
         once = _digest(tool, arguments, call.arguments) if tool.once else None
-        return partial(self._functions[call.tool_name], **arguments), once
+        return partial(function, **arguments), once
 
     def _around(self, call: ToolCall) -> AbstractContextManager[Any]:
-        return self._tool_context(call) if self._tool_context else nullcontext()
+        return self._tool_context(call) if self._tool_context else _NOTHING_AROUND
 
     def _failure(self, call: ToolCall, error: BaseException) -> Failure:
         if isinstance(error, InvalidArguments):

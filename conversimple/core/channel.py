@@ -68,8 +68,7 @@ class ReadUpTo:
     ref: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed:
+class Pushed(NamedTuple):
     """The platform pushed an event."""
 
     event: str
@@ -238,7 +237,7 @@ class Channel:
             return self._heartbeat_reply(frame, now)
         if frame.topic != self.topic:
             return Ignored("a frame of another topic")
-        if frame.join_ref not in (None, str(self._join_ref)):
+        if frame.join_ref is not None and frame.join_ref != str(self._join_ref):
             return Ignored("a frame of an earlier join")
         if frame.event == "phx_reply":
             return self._reply(frame, now)

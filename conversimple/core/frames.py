@@ -7,8 +7,7 @@ the handshake's ``vsn``.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 HEARTBEAT_TOPIC = "phoenix"
 
@@ -17,8 +16,7 @@ class FrameError(ValueError):
     """A text that is no Phoenix frame. It is logged and passed over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One message of the Phoenix channel protocol.
 
     Attributes:
@@ -86,6 +84,7 @@ def decode_json(text: str | bytes) -> Any:
 
 
 _text = json.JSONEncoder(ensure_ascii=False).encode
+_REF = (str, type(None))
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -113,10 +112,6 @@ def _from_object(data: dict[str, Any]) -> Frame:
 def _checked(join_ref: Any, ref: Any, topic: Any, event: Any, payload: Any) -> Frame:
     if not isinstance(topic, str) or not isinstance(event, str):
         raise FrameError("topic or event is not a string")
-    if not (_is_ref(join_ref) and _is_ref(ref)):
+    if not (isinstance(join_ref, _REF) and isinstance(ref, _REF)):
         raise FrameError("join_ref or ref is neither a string nor null")
     return Frame(join_ref, ref, topic, event, payload)
-
-
-def _is_ref(value: Any) -> bool:
-    return value is None or isinstance(value, str)

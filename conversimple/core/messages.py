@@ -7,11 +7,10 @@ so in the value that it returns and never raises.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import AgentStateError
 from .frames import decode_json
@@ -27,8 +26,7 @@ MAX_ID = 1000
 NO_MESSAGE = "the platform gave no message"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallRequest:
+class ToolCallRequest(NamedTuple):
     """The platform asks for a tool.
 
     Attributes:
@@ -138,8 +136,7 @@ def _tool_call_request(payload: dict[str, Any]) -> Message:
     call_id = _word(payload, "call_id")
     if call_id is None:
         return Malformed("tool_call_request", "call_id is missing")
-    ids = (payload.get(key) for key in ("call_id", "conversation_id", "tool_name"))
-    if any(isinstance(value, str) and len(value) > MAX_ID for value in ids):
+    if _is_too_long(payload, "conversation_id") or _is_too_long(payload, "tool_name"):
         return Malformed("tool_call_request", f"an id has more than {MAX_ID} letters")
     arguments = payload.get("arguments", payload.get("parameters"))
     return ToolCallRequest(
@@ -194,7 +191,14 @@ _READERS: dict[str, Callable[[dict[str, Any]], Message]] = {
 
 def _word(payload: Mapping[str, Any], key: str) -> str | None:
     value = payload.get(key)
-    return value if isinstance(value, str) and _is_id(value) else None
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID:
+        return None
+    return value if value.isascii() or _is_unicode(value) else None
+
+
+def _is_too_long(payload: Mapping[str, Any], key: str) -> bool:
+    value = payload.get(key)
+    return isinstance(value, str) and len(value) > MAX_ID
 
 
 def _sentence(payload: Mapping[str, Any], key: str) -> str:
@@ -203,14 +207,13 @@ def _sentence(payload: Mapping[str, Any], key: str) -> str:
     return text[:MAX_ERROR_TEXT]
 
 
-def _is_id(value: str) -> bool:
-    if not 0 < len(value) <= MAX_ID:
-        return False
+def _is_unicode(value: str) -> bool:
     # Half a surrogate pair cannot be echoed: the server would close the socket.
     try:
-        return value.isascii() or bool(value.encode())
+        value.encode()
     except UnicodeEncodeError:
         return False
+    return True
 
 
 def _object(value: Any) -> dict[str, Any] | None:
@@ -294,14 +297,17 @@ def current_call() -> ToolCall:
         ) from None
 
 
-@contextmanager
-def calling(call: ToolCall) -> Iterator[None]:
+class calling:
     """Make `call` the current one inside the block."""
-    token = _current_call.set(call)
-    try:
-        yield
-    finally:
-        _current_call.reset(token)
+
+    def __init__(self, call: ToolCall) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._token: Token[ToolCall] = _current_call.set(self._call)
+
+    def __exit__(self, *error: object) -> None:
+        _current_call.reset(self._token)
 
 
 _text = json.JSONEncoder(ensure_ascii=False).encode

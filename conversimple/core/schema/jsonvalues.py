@@ -116,8 +116,9 @@ def _is_plain(value: Any, depth: int) -> bool:
         return True
     if kind is dict:
         children: Iterable[Any] = value.values()
-        if any(type(key) is not str for key in value):
-            return False
+        for key in value:
+            if type(key) is not str:
+                return False
     elif kind is list:
         children = value
     else:
