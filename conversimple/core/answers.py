@@ -17,6 +17,8 @@ from .journaling import Answer
 from .keys import Key
 from .ledger import Ledger
 
+_SORTED = json.JSONEncoder(sort_keys=True)
+
 ENVELOPE_BYTES = 512
 MAX_UNNAMED = 10_000
 
@@ -193,7 +195,7 @@ class Answers:
 def digest_of(request: msg.ToolCallRequest | msg.ToolCall) -> bytes:
     """What tells two requests under one id apart: the tool and its arguments."""
     try:
-        text = json.dumps([request.tool_name, request.arguments], sort_keys=True)
+        text = _SORTED.encode([request.tool_name, request.arguments])
     except RecursionError:
         text = f"{request.tool_name}: too deep"
     return hashlib.blake2b(text.encode(), digest_size=16).digest()

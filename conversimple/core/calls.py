@@ -9,6 +9,7 @@ counts as abandoned until the tool returns.
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from itertools import chain
 from typing import NamedTuple
 
 from .keys import Key
@@ -116,9 +117,11 @@ class Calls:
         """Give up every call whose deadline has passed, and say which."""
         overdue = []
         while self._deadlines and self._deadlines[0][0] <= now:
-            overdue.append(heappop(self._deadlines))
-        # A call that somebody else ran may have come again, with a later deadline.
-        return self._give_up([key for at, key in overdue if self._is_due(key, at)])
+            at, key = heappop(self._deadlines)
+            # What somebody else ran may have come again, with a later deadline.
+            if self._is_due(key, at):
+                overdue.append(key)
+        return self._give_up(overdue) if overdue else []
 
     def give_up_unstarted(self, conversation_id: str | None = None) -> list[ToolCall]:
         """Drop the calls that wait, of one conversation or of all."""
@@ -146,8 +149,8 @@ class Calls:
 
     def any_of(self, conversation_id: str) -> bool:
         """Whether a call of the conversation waits or runs."""
-        everywhere = (self._held, self._waiting, self._running, self._attached)
-        return any(_of(conversation_id, entries) for entries in everywhere)
+        everyone = chain(self._held, self._waiting, self._running, self._attached)
+        return any(key.conversation_id == conversation_id for key in everyone)
 
     def next_deadline(self) -> float:
         """When `expired` has something to do."""
@@ -158,7 +161,8 @@ class Calls:
     @property
     def active(self) -> int:
         """How many calls wait or run."""
-        return self.queued + len(self._running) + len(self._attached)
+        waiting = len(self._held) + len(self._waiting)
+        return waiting + len(self._running) + len(self._attached)
 
     @property
     def queued(self) -> int:
@@ -168,7 +172,7 @@ class Calls:
     @property
     def abandoned(self) -> int:
         """How many threads still run a tool whose call was given up."""
-        return sum(entry.blocking for entry in self._abandoned.values())
+        return sum([entry.blocking for entry in self._abandoned.values()])
 
     def _line_up(self, entry: Entry) -> None:
         if not entry.blocking:
@@ -210,8 +214,8 @@ class Calls:
         return None
 
     def _is_active(self, key: Key) -> bool:
-        everywhere = (self._running, self._waiting, self._held, self._attached)
-        return any(key in entries for entries in everywhere)
+        running = key in self._running or key in self._attached
+        return running or key in self._waiting or key in self._held
 
     def _is_due(self, key: Key, at: float) -> bool:
         everywhere = (self._running, self._waiting, self._held, self._attached)

@@ -160,6 +160,8 @@ class Conversations:
 
     def take_new(self, room: int) -> list[Conversation]:
         """The next live conversations to register, as many as there is room for."""
+        if not self._new:
+            return []
         if not room:
             self._new = [item for item in self._new if not item.ended]
         new, self._new = self._new[:room], self._new[room:]

@@ -135,9 +135,12 @@ class Desk:
 
     def over(self, call: msg.ToolCall, now: float) -> None:
         """Nothing of a call runs any more."""
-        self.calls.returned(key_of(call))
-        self._touch(call.conversation_id, now)
-        self._close_if_over(call.conversation_id)
+        self._over(key_of(call), now)
+
+    def _over(self, key: Key, now: float) -> None:
+        self.calls.returned(key)
+        self._touch(key.conversation_id, now)
+        self._close_if_over(key.conversation_id)
 
     def _close_if_over(self, conversation_id: str) -> None:
         """The last callback of a conversation comes after its last call."""
@@ -224,12 +227,13 @@ class Desk:
         self, request: msg.ToolCallRequest, key: Key, now: float
     ) -> Failure | None:
         """Schedule a call; returns why there is no room for it, or None."""
-        if self.conversations.get(key.conversation_id) is None:
-            self._conversation_started(key.conversation_id, now)
-        self._touch(key.conversation_id, now)
         conversation = self.conversations.get(key.conversation_id)
         if conversation is None:
+            self._conversation_started(key.conversation_id, now)
+            conversation = self.conversations.get(key.conversation_id)
+        if conversation is None:
             return Failure("tool_execution_error", CROWDED)
+        conversation.active_at = now
         held = not conversation.open
         call, offer = self._answers.call_for(request, key, now)
         busy = self.calls.refusal(offer.blocking, held)
@@ -287,7 +291,7 @@ class Desk:
         if call.cancellation.requested:
             self._fail(call, "tool_cancelled", HUNG_UP)
         if not self._ledger.awaits(key):
-            self.over(call, now)
+            self._over(key, now)
             return False
         if once is None:
             return True
@@ -299,28 +303,30 @@ class Desk:
             self.calls.attach(key)
         else:
             self._answers.record(call, key, claim)
-            self.over(call, now)
+            self._over(key, now)
         return False
 
     def judge(
         self, call: msg.ToolCall, verdict: Verdict | Answer | JournalError, now: float
     ) -> bool:
         """See `Session.judged`."""
-        may_run = self._heed(call, verdict)
+        key = key_of(call)
+        may_run = self._heed(call, key, verdict)
         if not may_run:
-            self.over(call, now)
+            self._over(key, now)
         return may_run
 
     def answered(
         self, call: msg.ToolCall, outcome: Outcome, now: float, over: bool
     ) -> bool:
         """See `Session.answered`."""
-        if not self._ledger.awaits(key_of(call)):
+        key = key_of(call)
+        if not self._ledger.awaits(key):
             text = "dropped the late result of %r"
             self._events.note(logging.INFO, text, call.call_id)
-        accepted = self._conclude(call, outcome)
+        accepted = self._conclude(call, key, outcome)
         if over or not accepted:
-            self.over(call, now)
+            self._over(key, now)
         return accepted
 
     def recovered(self, rows: Iterable[Recovered], now: float) -> None:
@@ -352,46 +358,45 @@ class Desk:
                 self.calls.open(conversation_id)
 
     def _heed(
-        self, call: msg.ToolCall, verdict: Verdict | Answer | JournalError
+        self, call: msg.ToolCall, key: Key, verdict: Verdict | Answer | JournalError
     ) -> bool:
-        key = key_of(call)
         if verdict is Verdict.RUN:
             if call.cancellation.requested:
                 self._fail(call, "tool_cancelled", HUNG_UP)
             if self._ledger.begun(key):
                 return True
-            self._tell_repeats(call, NEVER_RUN)
+            self._tell_repeats(key, NEVER_RUN)
         elif verdict is Verdict.UNKNOWN:
             self._ledger.begun(key, counts=True)
-            self._conclude(call, OUTCOME_UNKNOWN)
+            self._conclude(call, key, OUTCOME_UNKNOWN)
         elif isinstance(verdict, Answer):
             if verdict.key == key:
                 self._ledger.restore(key, b"", verdict)
-                self._tell_repeats(call, outcome_of(verdict))
+                self._tell_repeats(key, outcome_of(verdict))
             else:
-                self._conclude(call, outcome_of(verdict))
+                self._conclude(call, key, outcome_of(verdict))
         elif isinstance(verdict, JournalError):
             details = details_of(call, key)
             self._events.error("journal_failed", str(verdict), details)
-            self._conclude(call, NOT_NOTED)
+            self._conclude(call, key, NOT_NOTED)
         elif verdict is Verdict.ELSEWHERE or verdict is Verdict.REUSED:
             self._ledger.disown(key)
-            self._tell_repeats(call, NEVER_RUN)
+            self._tell_repeats(key, NEVER_RUN)
             if verdict is Verdict.REUSED:
                 details = details_of(call, key)
                 self._events.error("call_id_reused", verdict.value, details)
         else:
-            self._conclude(call, Failure("tool_execution_error", verdict.value))
+            self._conclude(call, key, Failure("tool_execution_error", verdict.value))
         return False
 
-    def _conclude(self, call: msg.ToolCall, outcome: Outcome) -> bool:
+    def _conclude(self, call: msg.ToolCall, key: Key, outcome: Outcome) -> bool:
         """Record what came of a call, and of the repeats that waited for it."""
-        accepted = self._answers.record(call, key_of(call), outcome)
-        self._tell_repeats(call, outcome)
+        accepted = self._answers.record(call, key, outcome)
+        self._tell_repeats(key, outcome)
         return accepted
 
-    def _tell_repeats(self, call: msg.ToolCall, outcome: Outcome) -> None:
-        for repeat in self._ledger.executions.finish(key_of(call), outcome):
+    def _tell_repeats(self, key: Key, outcome: Outcome) -> None:
+        for repeat in self._ledger.executions.finish(key, outcome):
             self._answers.record(repeat, key_of(repeat), outcome)
             self.calls.returned(key_of(repeat))
             self._close_if_over(repeat.conversation_id)

@@ -115,7 +115,7 @@ class EventQueue:
 
     def note(self, level: int, text: str, *arguments: object) -> None:
         """Have a log record written."""
-        self.add(Note(level, text, arguments))
+        self._events.append(Note(level, text, arguments))
 
     def notify(self, callback: str, *arguments: Any) -> None:
         """Have a callback of the agent run."""

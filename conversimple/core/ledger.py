@@ -81,7 +81,8 @@ class Record:
     @property
     def cost(self) -> int:
         """Roughly, the bytes that it occupies."""
-        return RECORD_COST + sum(map(_size, (*self.key, self.body)))
+        ids = _size(self.key.conversation_id) + _size(self.key.call_id)
+        return RECORD_COST + ids + _size(self.body)
 
 
 class Tombstone(NamedTuple):
@@ -219,11 +220,15 @@ class Ledger:
 
     def take_to_store(self) -> tuple[Answer, ...]:
         """The answers that the journal has to be given."""
+        if not self._to_store:
+            return ()
         answers, self._to_store = self._to_store, []
         return tuple(answers)
 
     def take_confirmed(self) -> tuple[Key, ...]:
         """The calls whose answers were confirmed, of those that the journal knows."""
+        if not self._newly_confirmed:
+            return ()
         keys, self._newly_confirmed = self._newly_confirmed, []
         return tuple(keys)
 
@@ -336,8 +341,7 @@ class Ledger:
     @property
     def unread_since(self) -> float | None:
         """When the oldest answer was sent that may not have been read."""
-        oldest = next(iter(self._sent.values()), None)
-        return None if oldest is None else oldest.since
+        return next(iter(self._sent.values())).since if self._sent else None
 
     @property
     def undelivered(self) -> int:

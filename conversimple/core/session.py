@@ -116,16 +116,17 @@ class Session:
         While calls run it is never far: other threads queue their answers and
         must not have to wake the one that waits for this deadline.
         """
-        return min(
+        deadlines = [
             self._channel.next_deadline(),
             self._desk.calls.next_deadline(),
             self._ledger.next_deadline(now),
             self._sweep_due,
             self._unread_due(),
-            now + UNREAD_DEADLINE if self._desk.calls.active else NEVER,
-            self._tools_until if self._desk.calls.active else NEVER,
             self.drain_until,
-        )
+        ]
+        if self._desk.calls.active:
+            deadlines += (now + UNREAD_DEADLINE, self._tools_until)
+        return min(deadlines)
 
     @property
     def joined(self) -> bool:
@@ -427,8 +428,9 @@ class Session:
         if not self.joined:
             return
         # A platform that asks and asks, but does not read, gets no more of these.
-        for body in bodies[: max(0, MAX_BACKLOG - self._channel.backlog)]:
-            self._channel.push(msg.ERROR, body)
+        for body in bodies:
+            if self._channel.backlog < MAX_BACKLOG:
+                self._channel.push(msg.ERROR, body)
         # A registration that may be poison is alone on the connection, too.
         suspicious = self._ledger.suspicious
         if suspicious and self._conversations.registering:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from conversimple.core import session
 from conversimple.core.calls import Limits, Offer
 from conversimple.core.events import Cancel, Start
-from conversimple.core.frames import encode
+from conversimple.core.frames import Frame, encode
 from conversimple.core.ledger import RECORD_COST, TOMBSTONE_AGE, Ledger
-from tests.core.helpers import SessionDriver, in_conversation, joined, nested
+from tests.core.helpers import TOPIC, SessionDriver, in_conversation, joined, nested
 
 DETAILS = {
     "call_id": "call_1",
@@ -256,6 +257,20 @@ def test_a_call_from_long_ago() -> None:
     driver.request("call_1", arguments={"location": "Rome"})
     assert driver.answers() == []
     assert driver.errors[-1] == "call_id_reused"
+
+
+def test_refusals_for_whoever_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the ledger does not keep is dropped when too much waits to be written."""
+    monkeypatch.setattr(session, "MAX_BACKLOG", 2)
+    driver = in_conversation(ledger=Ledger(budget=0))
+    driver.succeed(driver.call("call_1"))
+    driver.reply(driver.sent()[0])
+    driver.call("call_2")
+    payload = {**DETAILS, "arguments": {"location": "Oslo"}}
+    request = Frame(None, None, TOPIC, "tool_call_request", payload)
+    for _ in range(3):
+        driver.session.frame_received(request, driver.now)
+    assert len(driver.session.frames_to_send()) == 2
 
 
 def test_a_call_from_before_yesterday_is_new() -> None:
