@@ -60,6 +60,14 @@ def _properties(
     return _ORDINARY["properties"](validator, properties, instance, schema)
 
 
+def _required(
+    validator: Validator, names: list[str], instance: Any, schema: Any
+) -> Errors:
+    if isinstance(instance, dict) and instance.keys() >= set(names):
+        return ()
+    return _ORDINARY["required"](validator, names, instance, schema)
+
+
 def _additional_properties(
     validator: Validator, subschema: Any, instance: Any, schema: Any
 ) -> Errors:
@@ -94,6 +102,7 @@ _QuickValidator: type[Validator] = extend(  # type: ignore[no-untyped-call]
     {
         "type": _type,
         "properties": _properties,
+        "required": _required,
         "additionalProperties": _additional_properties,
         "items": _items,
     },

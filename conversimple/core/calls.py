@@ -83,7 +83,8 @@ class Calls:
         """Take a call in; a held one waits until its conversation is open."""
         entry = Entry(key, call, blocking)
         heappush(self._deadlines, (call.deadline, key))
-        self._prune_deadlines()
+        if len(self._deadlines) > 2 * self.active + HEAP_SLACK:
+            self._prune_deadlines()
         if held:
             self._held[key] = entry
         else:
@@ -223,11 +224,8 @@ class Calls:
         return any(entry.call.deadline <= at for entry in found)
 
     def _prune_deadlines(self) -> None:
-        if len(self._deadlines) > 2 * self.active + HEAP_SLACK:
-            self._deadlines = [
-                item for item in self._deadlines if self._is_active(item[1])
-            ]
-            heapify(self._deadlines)
+        self._deadlines = [item for item in self._deadlines if self._is_active(item[1])]
+        heapify(self._deadlines)
 
 
 def _of(conversation_id: str | None, entries: dict[Key, Entry]) -> list[Entry]:

@@ -229,6 +229,8 @@ class Channel:
         """When `time_passed` has something to do."""
         if self.state is not ChannelState.JOINED:
             return self._phase_deadline
+        if not self._heartbeats:
+            return self._heartbeat_due
         return min(self._heartbeat_due, self._silence_due, self._reply_due())
 
     def receive(self, frame: Frame, now: float) -> Occurrence:

@@ -136,8 +136,10 @@ def _tool_call_request(payload: dict[str, Any]) -> Message:
     call_id = _word(payload, "call_id")
     if call_id is None:
         return Malformed("tool_call_request", "call_id is missing")
-    if _is_too_long(payload, "conversation_id") or _is_too_long(payload, "tool_name"):
-        return Malformed("tool_call_request", f"an id has more than {MAX_ID} letters")
+    for value in (payload.get("conversation_id"), payload.get("tool_name")):
+        if isinstance(value, str) and len(value) > MAX_ID:
+            problem = f"an id has more than {MAX_ID} letters"
+            return Malformed("tool_call_request", problem)
     arguments = payload.get("arguments", payload.get("parameters"))
     return ToolCallRequest(
         call_id,
@@ -194,11 +196,6 @@ def _word(payload: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(value, str) or not 0 < len(value) <= MAX_ID:
         return None
     return value if value.isascii() or _is_unicode(value) else None
-
-
-def _is_too_long(payload: Mapping[str, Any], key: str) -> bool:
-    value = payload.get(key)
-    return isinstance(value, str) and len(value) > MAX_ID
 
 
 def _sentence(payload: Mapping[str, Any], key: str) -> str:
