@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         figures, installed = measured(options, console)
     except BenchmarkError as error:
-        console.print(f"[bold red]{error}")
+        console.print(str(error), style="bold red", markup=False)
         return 2
     console.print(report(named(options.only), BARS, figures))
     keep(options, figures, installed)
@@ -113,7 +113,8 @@ def keep(
     options: argparse.Namespace, figures: Figures, installed: dict[str, Installed]
 ) -> None:
     """Write what was asked for; of a complete run, everything."""
-    complete = not options.quick and len(named(options.only)) == len(MEASUREMENTS)
+    chosen = {*options.only, *options.contenders}
+    complete = not options.quick and chosen == {*MEASUREMENTS, *CONTENDERS}
     results = options.results or (complete and ROOT / "benchmarks" / "results.json")
     plots = options.plots or (complete and ROOT / "docs")
     content = document(figures, installed, options.quick)

@@ -35,7 +35,7 @@ class OnTheWire:
 
     async def put(self, load: Load) -> Timings:
         """Put a load to it."""
-        peer = self._platform.peers[self._name]
+        peer = self._platform.peer(self._name)
         with loads.no_collections():
             return await self._program.unless_it_ends(loads.put(load, peer))
 

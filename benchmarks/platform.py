@@ -218,6 +218,16 @@ class Platform:
         """Where a peer of this name may speak in envelopes."""
         return self.url.replace("/sdk/websocket", ENVELOPES + name)
 
+    def peer(self, name: str) -> Peer:
+        """The connection of this name.
+
+        Raises:
+            ContenderFailed: there is none.
+        """
+        if name not in self.peers:
+            raise ContenderFailed(name, "it is not connected")
+        return self.peers[name]
+
     async def until_joined(self, names: set[str]) -> None:
         """Wait until all of them are here."""
         await self._until(lambda: names <= self.peers.keys())
@@ -233,7 +243,7 @@ class Platform:
     def start_conversations(self, names: set[str]) -> None:
         """Announce a conversation to each of them, in which it is called."""
         for name in names:
-            peer = self.peers[name]
+            peer = self.peer(name)
             if isinstance(peer, PhoenixPeer):
                 peer.start_conversation()
 

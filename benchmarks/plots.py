@@ -11,7 +11,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import Figures, Ratio
+from .contenders import CONTENDERS, Wire
+from .figures import Figures, Ratio, Series
 
 OURS = "conversimple"
 HIGHLIGHT, OTHERS, INK = "#3b82f6", "#9ca3af", "#7d8590"
@@ -23,7 +24,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlecolor": INK,
-    "axes.titlesize": 11,
+    "axes.titlesize": 10,
     "font.family": "sans-serif",
     "font.size": 9,
     "svg.fonttype": "none",
@@ -34,23 +35,25 @@ STYLE: dict[Any, Any] = {
 }
 UNDATED = {"Date": None, "Creator": None}
 INCHES_PER_BAR = 0.3
-INCHES_AROUND = 0.9
+INCHES_AROUND = 1.0
 INCHES_WIDE = 4.6
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One quantity of all contenders, as bars of their ratios to the same reference.
+    """Bars of ratios to the same reference, from top to bottom.
 
     Attributes:
-        title: what it shows, and which end is better.
-        cases: of the measurement, from top to bottom.
+        title: what it shows.
+        better: which end of it.
+        quantities: of each contender in each case.
         reference: whose bar would be one.
     """
 
     title: str
+    better: str
     measurement: str
-    quantity: str
+    quantities: tuple[str, ...]
     cases: tuple[str, ...]
     reference: str
 
@@ -58,37 +61,50 @@ class Panel:
 PLOTS: dict[str, tuple[Panel, ...]] = {
     "speed.svg": (
         Panel(
-            "one call in flight: median time × floor (less is better)",
+            "One call in flight: median time",
+            "less is better",
             "latency",
-            "p50",
+            ("p50",),
             ("sync", "async"),
             "floor",
         ),
         Panel(
-            "64 in flight: calls per second × floor (more is better)",
+            "64 calls in flight: calls per second",
+            "more is better",
             "throughput",
-            "rate",
+            ("rate",),
             ("sync", "async"),
             "floor",
         ),
     ),
     "scale.svg": (
         Panel(
-            "tools of 100 ms at once: time × ideal (less is better)",
+            "Sync tools of 100 ms, so many at once: time",
+            "less is better",
             "concurrent-sync",
-            "wall",
+            ("wall",),
             ("100", "1,000"),
             "ideal",
         ),
         Panel(
-            "1,000 agents in one process × vendor (less is better)",
+            "1,000 agents of this SDK in one process",
+            "less is better",
             "agents",
-            "*",
+            ("memory", "idle", "connect", "burst p50", "burst p99"),
             ("1,000",),
             "vendor",
         ),
     ),
 }
+
+
+@dataclass(frozen=True)
+class Row:
+    """One bar."""
+
+    label: str
+    contender: str
+    ratio: Ratio
 
 
 def draw(figures: Figures, folder: Path) -> None:
@@ -102,7 +118,7 @@ def draw(figures: Figures, folder: Path) -> None:
 
 def plot(panels: Sequence[Panel], figures: Figures) -> Figure:
     """Panels side by side."""
-    rows = [bars(panel, figures) for panel in panels]
+    rows = [rows_of(panel, figures) for panel in panels]
     height = INCHES_AROUND + INCHES_PER_BAR * max(map(len, rows))
     made = Figure(figsize=(INCHES_WIDE * len(panels), height), layout="constrained")
     axes = made.subplots(1, len(panels), squeeze=False)[0]
@@ -111,43 +127,40 @@ def plot(panels: Sequence[Panel], figures: Figures) -> Figure:
     return made
 
 
-def bars(panel: Panel, figures: Figures) -> list[tuple[str, str, Ratio]]:
-    """The bars of a panel from top to bottom: label, contender, ratio."""
+def rows_of(panel: Panel, figures: Figures) -> list[Row]:
+    """The bars of a panel, without those that were not measured."""
     return [
-        (label, series.contender, ratio)
+        Row(label_of(panel, series), series.contender, ratio)
         for case in panel.cases
+        for quantity in panel.quantities
         for series in figures.series
         if (series.measurement, series.case) == (panel.measurement, case)
-        if panel.quantity in (series.quantity, "*")
-        if series.contender != panel.reference
+        if series.quantity == quantity and series.contender != panel.reference
         if (ratio := figures.beside(series, panel.reference))
-        for label in [label_of(panel, case, series.contender, series.quantity)]
     ]
 
 
-def label_of(panel: Panel, case: str, contender: str, quantity: str) -> str:
-    """What stands beside a bar."""
-    if panel.quantity == "*":
-        return quantity
-    return f"{contender}, {case}"
+def label_of(panel: Panel, series: Series) -> str:
+    """What tells a bar from the others of its panel."""
+    if len(panel.quantities) > 1:
+        return series.quantity
+    contender = CONTENDERS.get(series.contender)
+    alone = contender is not None and contender.wire is Wire.NONE
+    return f"{series.contender}{' (no network)' if alone else ''}, {series.case}"
 
 
-def fill(axes: Axes, panel: Panel, rows: Sequence[tuple[str, str, Ratio]]) -> None:
-    """Draw the bars of a panel, each with its ratio and the range of the rounds."""
-    for place, (_, contender, ratio) in enumerate(rows):
-        colour = HIGHLIGHT if contender == OURS else OTHERS
-        axes.barh(place, ratio.median, height=0.62, color=colour)
-        axes.hlines(place, ratio.lowest, ratio.highest, color=INK, linewidth=1)
-        axes.annotate(
-            f"{ratio.median:.2f}",
-            (max(ratio.median, ratio.highest), place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            verticalalignment="center",
-        )
+def fill(axes: Axes, panel: Panel, rows: Sequence[Row]) -> None:
+    """Draw bars, with the range of the rounds in each, and the ratios at the right."""
+    for place, row in enumerate(rows):
+        colour = HIGHLIGHT if row.contender == OURS else OTHERS
+        axes.barh(place, row.ratio.median, height=0.62, color=colour)
+        axes.hlines(place, row.ratio.lowest, row.ratio.highest, color=INK, linewidth=1)
     axes.axvline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.invert_yaxis()
-    axes.margins(x=0.12)
     axes.tick_params(axis="y", length=0)
-    axes.set_title(panel.title, loc="left")
+    ratios = axes.secondary_yaxis("right")
+    ratios.set_yticks(range(len(rows)), [f"{row.ratio.median:.2f}" for row in rows])
+    ratios.tick_params(axis="y", length=0)
+    ratios.spines["right"].set_visible(False)
+    axes.set_title(f"{panel.title}\n× {panel.reference}, {panel.better}", loc="left")

@@ -98,8 +98,10 @@ class Program:
             )
             if wanted.done():
                 return wanted.result()
-            how = f"with status {ended.result()}" if ended.done() else "not in time"
-            raise ContenderFailed(self.name, f"it ended {how}")
+            if ended.done():
+                reason = f"it ended with status {ended.result()}"
+                raise ContenderFailed(self.name, reason)
+            raise ContenderFailed(self.name, f"nothing came in {PATIENCE:g} s")
         finally:
             wanted.cancel()
             ended.cancel()

@@ -72,7 +72,7 @@ async def _measure(bench: Bench, contender: str, number: int) -> dict[str, float
 
 async def _burst(bench: Bench, fleet: AgentFleet) -> list[float]:
     """Call each agent once, all at the same time."""
-    peers = [bench.platform.peers[name] for name in sorted(fleet.names)]
+    peers = [bench.platform.peer(name) for name in sorted(fleet.names)]
     with no_collections():
         timings = await asyncio.gather(*map(partial(put, Load()), peers))
     return [latency for each in timings for latency in each.latencies]

@@ -1,0 +1,1 @@
+"""The benchmarks are right in what they compute, and run."""

@@ -1,0 +1,1 @@
+"""Each measurement, on the smallest scale."""
