@@ -15,6 +15,7 @@ class Scale:
         streamed: with many in flight, in a round.
         payloads: calls in a round, by the size of their result in bytes.
         pauses: calls at once, each of which waits.
+        pause_rounds: of these.
         fleets: agents in one process.
         fleet_rounds: of such processes.
         idle: seconds for which agents are watched.
@@ -30,6 +31,7 @@ class Scale:
     streamed: int
     payloads: dict[int, int]
     pauses: tuple[int, ...]
+    pause_rounds: int
     fleets: tuple[int, ...]
     fleet_rounds: int
     idle: float
@@ -46,6 +48,7 @@ FULL = Scale(
     streamed=2000,
     payloads={1_000: 200, 100_000: 60, 900_000: 20},
     pauses=(100, 1000),
+    pause_rounds=5,
     fleets=(1, 200, 1000),
     fleet_rounds=3,
     idle=3.0,
@@ -53,20 +56,21 @@ FULL = Scale(
     restarts=3,
     settled=11.0,
     imports=11,
-    steps=2000,
+    steps=200,
 )
 QUICK = Scale(
     rounds=3,
-    calls=250,
-    streamed=800,
+    calls=200,
+    streamed=600,
     payloads={1_000: 100, 100_000: 20, 900_000: 8},
     pauses=(100, 1000),
-    fleets=(1, 200, 1000),
+    pause_rounds=1,
+    fleets=(1, 1000),
     fleet_rounds=1,
     idle=0.5,
     restarting=500,
     restarts=1,
     settled=0.0,
     imports=3,
-    steps=300,
+    steps=60,
 )

@@ -13,7 +13,7 @@ from ..scale import Scale
 from .fleets import FLEETS, AgentFleet, agent_fleet
 from .measurement import Bench, Measurement
 
-BURSTS = 5
+BURSTS = 3
 
 UNITS = {
     "connect": "s",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from ..contenders import Contender
 from ..contestants import Contestant
@@ -63,7 +64,12 @@ class Entrant:
 
 
 class Calls(Measurement):
-    """Puts the loads of all cases to all contenders, round by round."""
+    """Puts the loads of all cases to all contenders, round by round.
+
+    Args:
+        cases: the loads, by the scale.
+        rounds: how many, by the scale.
+    """
 
     def __init__(
         self,
@@ -72,16 +78,18 @@ class Calls(Measurement):
         contenders: tuple[str, ...],
         reference: str,
         cases: Callable[[Scale], list[Case]],
+        rounds: Callable[[Scale], int] = attrgetter("rounds"),
     ) -> None:
         self.name = name
         self.title = title
         self.contenders = contenders
         self.reference = reference
         self._cases = cases
+        self._rounds = rounds
 
     def rounds(self, scale: Scale) -> int:
         """As many as the scale says."""
-        return scale.rounds
+        return self._rounds(scale)
 
     def entrants(self, bench: Bench) -> list[Entrant]:
         """Who takes part."""
@@ -98,7 +106,7 @@ class Calls(Measurement):
         }
         cases = self._cases(bench.scale)
         taken: dict[tuple[str, str], list[Timings]] = defaultdict(list)
-        for _ in range(bench.scale.rounds):
+        for _ in range(self.rounds(bench.scale)):
             for case in cases:
                 for name in _taking_part(case, contestants):
                     taken[case.name, name].append(

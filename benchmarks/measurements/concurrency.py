@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 from ..loads import Load
 from ..scale import Scale
@@ -10,6 +11,7 @@ from .calls import WALL, Calls, Case
 
 PAUSE = 0.1
 FEW = 100
+ROUNDS = attrgetter("pause_rounds")
 
 #: With these, one round of a thousand calls would take longer than all others do.
 FEW_THREADS = {
@@ -43,6 +45,7 @@ CONCURRENT_SYNC = Calls(
     contenders=("conversimple", "vendor", "slack", "elevenlabs"),
     reference="ideal",
     cases=sync_cases,
+    rounds=ROUNDS,
 )
 CONCURRENT_ASYNC = Calls(
     name="concurrent-async",
@@ -50,4 +53,5 @@ CONCURRENT_ASYNC = Calls(
     contenders=("conversimple", "vendor", "elevenlabs"),
     reference="ideal",
     cases=async_cases,
+    rounds=ROUNDS,
 )

@@ -17,7 +17,7 @@ from .fleets import agent_fleet
 from .measurement import Bench, Measurement
 
 #: Seconds for which the server refuses everybody.
-OUTAGE = 1.5
+OUTAGE = 1.0
 
 LONGEST_WAIT = 30.0
 

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from typing import Any
 
 from conversimple import ConversimpleAgent, tool
 
@@ -15,7 +16,7 @@ PATIENCE = 120.0
 
 
 class SmallAgent(ConversimpleAgent):
-    """One tool, and one callback."""
+    """One tool, and two callbacks."""
 
     @tool("Return the text")
     def echo(self, text: str) -> dict[str, str]:
@@ -24,6 +25,10 @@ class SmallAgent(ConversimpleAgent):
 
     def on_conversation_started(self, conversation_id: str) -> None:
         """Overridden, as in most agents."""
+
+    def on_error(self, error_type: str, message: str, details: dict[str, Any]) -> None:
+        """Tell whoever runs the benchmark."""
+        print(error_type, message, file=sys.stderr)
 
 
 def resident_kib() -> float:

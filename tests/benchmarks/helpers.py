@@ -21,6 +21,7 @@ TINY = Scale(
     streamed=70,
     payloads={1_000: 2},
     pauses=(3,),
+    pause_rounds=1,
     fleets=(2,),
     fleet_rounds=1,
     idle=0.01,

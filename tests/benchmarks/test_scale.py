@@ -14,8 +14,8 @@ def test_quick_is_less() -> None:
             assert value <= getattr(FULL, name), name
 
 
-def test_quick_has_the_same_cases() -> None:
+def test_quick_has_the_largest_cases() -> None:
     """So that it has something to say to every bar."""
     assert QUICK.pauses == FULL.pauses
-    assert QUICK.fleets == FULL.fleets
+    assert max(QUICK.fleets) == max(FULL.fleets)
     assert QUICK.payloads.keys() == FULL.payloads.keys()
