@@ -16,7 +16,7 @@ from typing import Any
 
 from .contenders import CHECKOUT, PROGRAMS, ROOT, Contender
 from .errors import ContenderFailed
-from .processes import command, environment
+from .processes import command
 
 FOLDER = ROOT / ".bench"
 
@@ -102,7 +102,5 @@ def _pip(python: Path, *arguments: str) -> None:
 
 
 def _run(arguments: Sequence[str]) -> str:
-    finished = subprocess.run(
-        arguments, check=True, capture_output=True, text=True, env=environment()
-    )
+    finished = subprocess.run(arguments, check=True, capture_output=True, text=True)
     return finished.stdout

@@ -109,9 +109,8 @@ class Calls(Measurement):
         for _ in range(self.rounds(bench.scale)):
             for case in cases:
                 for name in _taking_part(case, contestants):
-                    taken[case.name, name].append(
-                        await contestants[name].put(case.load)
-                    )
+                    timings = await contestants[name].put(case.load)
+                    taken[case.name, name].append(timings)
             bench.progress()
         return Figures(
             tuple(self._series(cases, taken)), tuple(self._left_out(cases, contestants))
@@ -121,13 +120,13 @@ class Calls(Measurement):
         self, cases: list[Case], taken: Mapping[tuple[str, str], list[Timings]]
     ) -> Iterator[Series]:
         for case in cases:
-            for (name, contender), timings in taken.items():
-                if name == case.name:
-                    for quantity in case.quantities:
-                        rounds = tuple(map(quantity.of, timings))
-                        yield self._one(case, contender, quantity, rounds)
-            if case.ideal is not None:
-                rounds = (case.ideal,) * max(map(len, taken.values()))
+            found = {who: each for (at, who), each in taken.items() if at == case.name}
+            for contender, timings in found.items():
+                for quantity in case.quantities:
+                    rounds = tuple(map(quantity.of, timings))
+                    yield self._one(case, contender, quantity, rounds)
+            if found and case.ideal is not None:
+                rounds = (case.ideal,) * len(next(iter(found.values())))
                 yield self._one(case, "ideal", WALL, rounds)
 
     def _one(

@@ -55,6 +55,8 @@ class Restart(Measurement):
 
     async def measure(self, bench: Bench) -> Figures:
         """Measure each restart with a fresh process."""
+        if not bench.among(self.contenders):
+            return Figures()
         number = bench.scale.restarting
         returns = []
         for _ in range(bench.scale.restarts):

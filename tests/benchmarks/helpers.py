@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -39,15 +40,18 @@ HERE = {
 }
 
 
-def measured(measurement: Measurement) -> tuple[Figures, int]:
+def measured(
+    measurement: Measurement, installed: Mapping[str, Installed] = HERE
+) -> tuple[Figures, int]:
     """What a measurement finds out, and how often it told of its progress."""
     rounds = count()
 
     async def measure() -> Figures:
-        pythons = {name: each.python for name, each in HERE.items()}
+        pythons = {name: each.python for name, each in installed.items()}
         async with Platform() as platform, Fleet(platform, pythons) as fleet:
             told = partial(next, rounds)
-            return await measurement.measure(Bench(platform, fleet, HERE, TINY, told))
+            bench = Bench(platform, fleet, installed, TINY, told)
+            return await measurement.measure(bench)
 
     return asyncio.run(measure()), next(rounds)
 
