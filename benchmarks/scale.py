@@ -60,14 +60,14 @@ FULL = Scale(
 )
 QUICK = Scale(
     rounds=3,
-    calls=200,
-    streamed=600,
+    calls=150,
+    streamed=500,
     payloads={1_000: 100, 100_000: 20, 900_000: 8},
     pauses=(100, 1000),
     pause_rounds=1,
     fleets=(1, 1000),
     fleet_rounds=1,
-    idle=0.5,
+    idle=0.3,
     restarting=500,
     restarts=1,
     settled=0.0,
