@@ -251,9 +251,10 @@ class Engine:
         context = self._context.copy()
         try:
             if self._toolbox[call.tool_name].is_async:
-                title = f"the async tool {listed([call])}"
-                future = self._workers.spawn(context, self._run_async(call), title)
-                future.add_done_callback(partial(self._finish_async, call))
+                title = partial(_title_of, call)
+                self._workers.launch(context, self._run_async(call), title)
+            elif self._settings.executor is None:
+                self._workers.post(context, self._run, call)
             else:
                 executor = self._settings.executor
                 self._workers.submit(context, self._run, call, executor=executor)
@@ -269,9 +270,14 @@ class Engine:
                 self._callbacks.run_here(COMPLETED, call.call_id, invoked.value)
             self._over(call)
 
-    async def _run_async(self, call: ToolCall) -> Invoked | None:
-        # The task is cancelled, not the future, which would be done at once: a call
-        # is over when its tool has cleaned up.
+    async def _run_async(self, call: ToolCall) -> None:
+        invoked = await self._invoke_async(call)
+        if invoked is not None and self._answered(call, invoked):
+            with calling(call):
+                await self._callbacks.await_here(COMPLETED, call.call_id, invoked.value)
+            self._over(call)
+
+    async def _invoke_async(self, call: ToolCall) -> Invoked | None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks[_key(call)] = task
@@ -279,23 +285,11 @@ class Engine:
             if call.cancellation.requested:
                 raise asyncio.CancelledError
             return await self._toolbox.invoke_async(call, self._before_async)
+        except asyncio.CancelledError:
+            text = f"{call.tool_name} was cancelled; its outcome is unknown"
+            return Invoked(Failure("tool_cancelled", text, unknown=True))
         finally:
             del self._tasks[_key(call)]
-
-    def _finish_async(self, call: ToolCall, future: Future[Invoked | None]) -> None:
-        if future.cancelled():
-            text = f"{call.tool_name} was cancelled; its outcome is unknown"
-            self._answered(call, Invoked(Failure("tool_cancelled", text, unknown=True)))
-            return
-        invoked = future.result()
-        if invoked is not None and self._answered(call, invoked):
-            completed = self._complete_async(call, invoked.value)
-            self._workers.spawn(self._context.copy(), completed)
-
-    async def _complete_async(self, call: ToolCall, value: Any) -> None:
-        with calling(call):
-            await self._callbacks.await_here(COMPLETED, call.call_id, value)
-        self._over(call)
 
     def _before(self, call: ToolCall, once: bytes | None) -> bool:
         may_run = self._may_run(call, once)
@@ -363,6 +357,10 @@ def _without_frames(failure: BaseException | None) -> BaseException | None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
     return failure
+
+
+def _title_of(call: ToolCall) -> str:
+    return f"the async tool {listed([call])}"
 
 
 def _key(call: ToolCall) -> tuple[str, str]:

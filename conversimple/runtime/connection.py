@@ -144,17 +144,24 @@ class Connection:
         """Tell the session a fact, and act upon what follows from it."""
         with self._lock:
             result = fact(*arguments)
-            events = self._session.events()
-            for event in events:
-                self._owner.line_up(event)
-            if self._became_ready is not None:
-                self._tell_whoever_waits(self._became_ready)
+            events = self._take_events()
         self._flush()
+        self._act(events)
+        return result
+
+    def _take_events(self) -> list[Event]:
+        events = self._session.events()
+        for event in events:
+            self._owner.line_up(event)
+        if self._became_ready is not None:
+            self._tell_whoever_waits(self._became_ready)
+        return events
+
+    def _act(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Note) and session_logger.isEnabledFor(event.level):
                 session_logger.log(event.level, event.text, *self._discreet(event))
         self._owner.act(events)
-        return result
 
     def _discreet(self, note: Note) -> list[object]:
         return [
@@ -372,7 +379,9 @@ class Connection:
                 # None may be a PING, or part of a message: there may be more behind it.
                 message = transport.receive(until)
                 if message is not None:
-                    self._received([message])
+                    events: list[Event] = []
+                    self._received([message], events)
+                    self._act(events)
         except ConnectionLost as error:
             return error
         return why
@@ -422,11 +431,22 @@ class Connection:
         link = self._link
         if link is None:
             self._look_after_calls()
-        else:
-            try:
-                self._serve(link)
-            except BaseException as error:
-                self._leave(link, error)
+            return self._plan(link)
+        events: list[Event] = []
+        try:
+            self._serve(link, events)
+        except BaseException as error:
+            self._leave(link, error)
+        seconds = self._plan(link)
+        # Last of all: threads that are woken here wait until this one waits.
+        try:
+            self._act(events)
+        except BaseException as error:
+            self._leave(link, error)
+        return seconds
+
+    def _plan(self, link: Link | None) -> float:
+        """Seconds until there is something to do."""
         now = self._clock()
         with self._lock:
             self._due = self._session.next_deadline(now)
@@ -440,8 +460,12 @@ class Connection:
         if link is not None:
             self._leave(link, error)
 
-    def _serve(self, link: Link) -> None:
+    def _serve(self, link: Link, events: list[Event]) -> None:
         """Read, write, and do what is due.
+
+        Args:
+            link: the connection.
+            events: where to put what has to be acted upon.
 
         Raises:
             ConnectionFailed: the connection has ended.
@@ -450,10 +474,10 @@ class Connection:
         transport = link.transport
         messages, end = transport.receive_ready()
         if messages:
-            self._received(messages)
+            self._received(messages, events)
         if link.blocked:
             self._write(link, transport.resume)
-        elif transport.has_pongs:
+        else:
             self._flush()
         # Only after what had come was read: late is not dead.
         now = self._clock()
@@ -462,20 +486,15 @@ class Connection:
         self._check(link, now, end)
         self._reactor.watch(self, transport.socket, transport.socket.wants_write)
 
-    def _received(self, messages: Sequence[bytes]) -> None:
-        batch = []
-        for message in messages:
-            try:
-                batch.append(frames.decode(message))
-            except frames.FrameError as error:
-                logger.warning("passed over an unreadable message: %s", error)
-        self.tell(self._take_in, batch, self._clock())
-
-    def _take_in(self, batch: Sequence[Frame], now: float) -> None:
-        for frame in batch:
-            # What comes behind the end of a channel is none of its business.
-            if self._session.hangup is None:
-                self._session.frame_received(frame, now)
+    def _received(self, messages: Sequence[bytes], events: list[Event]) -> None:
+        batch = [frame for frame in map(_decoded, messages) if frame is not None]
+        now = self._clock()
+        with self._lock:
+            for frame in batch:
+                # What comes behind the end of a channel is none of its business.
+                if self._session.hangup is None:
+                    self._session.frame_received(frame, now)
+            events += self._take_events()
 
     def _check(self, link: Link, now: float, end: ConnectionLost | None) -> None:
         """Raise if the connection, or the session, is at its end."""
@@ -515,9 +534,11 @@ class Connection:
 
     def _leave(self, link: Link, why: BaseException) -> None:
         """Give a connection that has ended to a thread that may wait."""
-        self._reactor.watch(self, None)
         with self._lock:
-            self._link = None
+            left, self._link = self._link, None
+        if left is None:
+            return
+        self._reactor.watch(self, None)
         try:
             self._new_thread(link, why).start()
         except RuntimeError:  # the interpreter is shutting down: nobody else is served
@@ -563,3 +584,11 @@ class Connection:
                 link.flushing = False
                 return None
             return texts
+
+
+def _decoded(message: bytes) -> Frame | None:
+    try:
+        return frames.decode(message)
+    except frames.FrameError as error:
+        logger.warning("passed over an unreadable message: %s", error)
+        return None

@@ -17,6 +17,9 @@ BLOCKED_AFTER = 1.0
 
 T = TypeVar("T")
 
+#: What a coroutine is called in the log; asked only if there is something to tell.
+Title = Callable[[], str]
+
 
 class LoopWatch:
     """Whether an event loop answers; it has no timer, and knows only when it looks.
@@ -35,7 +38,7 @@ class LoopWatch:
     ) -> None:
         self._loop = loop
         self._clock = clock
-        self._titles: WeakKeyDictionary[asyncio.Task[Any], str] = WeakKeyDictionary()
+        self._titles: WeakKeyDictionary[asyncio.Task[Any], Title] = WeakKeyDictionary()
         # Guards everything below.
         self._lock = threading.Lock()
         self._asked_at: float | None = None
@@ -43,7 +46,7 @@ class LoopWatch:
         self._unfinished = 0
         self._told: WeakSet[asyncio.Task[Any]] = WeakSet()
 
-    async def titled(self, title: str, coroutine: Coroutine[Any, Any, T]) -> T:
+    async def titled(self, title: Title, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine that is called so in the log."""
         task = asyncio.current_task()
         assert task is not None
@@ -52,9 +55,18 @@ class LoopWatch:
 
     def expect(self, future: Future[Any]) -> None:
         """Watch the loop until this is done."""
+        self.begun()
+        future.add_done_callback(lambda _: self.finished())
+
+    def begun(self) -> None:
+        """Watch the loop until `finished` was called as often."""
         with self._lock:
             self._unfinished += 1
-        future.add_done_callback(self._finished)
+
+    def finished(self) -> None:
+        """See `begun`."""
+        with self._lock:
+            self._unfinished -= 1
 
     def look(self) -> None:
         """Ask the loop for an answer, or warn, once per task, that there is none."""
@@ -75,10 +87,6 @@ class LoopWatch:
                 self._title(task),
                 seconds,
             )
-
-    def _finished(self, _: Future[Any]) -> None:
-        with self._lock:
-            self._unfinished -= 1
 
     def _ask(self, now: float) -> None:
         if now < self._ask_again_at:
@@ -102,5 +110,8 @@ class LoopWatch:
         return task
 
     def _title(self, task: asyncio.Task[Any]) -> str:
+        title = self._titles.get(task)
+        if title is not None:
+            return title()
         name = getattr(task.get_coro(), "__qualname__", "an unknown coroutine")
-        return self._titles.get(task) or f"the task of {name}"
+        return f"the task of {name}"

@@ -40,6 +40,8 @@ class Strand:
 
     def kick(self) -> None:
         """Have the jobs that are lined up run."""
+        if not self._jobs:
+            return
         with self._idle:
             if self._working or not self._jobs:
                 return

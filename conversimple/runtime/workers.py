@@ -6,9 +6,7 @@ the last one stopped. This module knows no tools.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
-import logging
 import os
 import threading
 import time
@@ -17,9 +15,9 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from .loopwatch import LoopWatch
-
-logger = logging.getLogger(__name__)
+from .crew import Crew
+from .loop import PrivateLoop
+from .loopwatch import Title
 
 POOL_SIZE = 1024
 
@@ -39,9 +37,8 @@ class Workers:
         self._leases = 0
         self._pool: ThreadPoolExecutor | None = None
         self._pool_threads: list[threading.Thread] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_thread: threading.Thread | None = None
-        self._watch: LoopWatch | None = None
+        self._crew: Crew | None = None
+        self._loop: PrivateLoop | None = None
 
     def acquire(self) -> None:
         """Take a lease: the workers stay until it is released."""
@@ -61,14 +58,16 @@ class Workers:
                 return
             pool, self._pool = self._pool, None
             threads, self._pool_threads = self._pool_threads, []
+            crew, self._crew = self._crew, None
             loop, self._loop = self._loop, None
-            loop_thread, self._loop_thread = self._loop_thread, None
-            self._watch = None
         if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            threads.append(loop.thread)
+            loop.stop()
+        if crew is not None:
+            crew.close()
         if pool is not None:
             pool.shutdown(wait=False)
-        _join([*threads, *([loop_thread] if loop_thread else [])], timeout)
+        _join(threads, timeout)
 
     def submit(
         self,
@@ -82,22 +81,42 @@ class Workers:
         Raises:
             RuntimeError: the interpreter is shutting down.
         """
-        target = executor or self._shared_pool()
+        if executor is None:
+            with self._lock:
+                executor = self._shared_pool()
         future: Future[T] = Future()
         work = partial(function, *arguments)
         try:
-            target.submit(_run, context, work, future)
+            executor.submit(_run, context, work, future)
         except RuntimeError:
             # A pool keeps what it finds no thread for, and may run it later: not then.
             if future.cancel():
                 raise
         return future
 
+    def post(
+        self,
+        context: contextvars.Context,
+        function: Callable[..., object],
+        *arguments: Any,
+    ) -> None:
+        """Run a function on the pool as `submit` does; nobody waits for it.
+
+        Raises:
+            RuntimeError: the interpreter is shutting down.
+        """
+        crew = self._crew
+        if crew is None:
+            with self._lock:
+                pool = self._shared_pool()
+                crew = self._crew = self._crew or Crew(pool.submit)
+        crew.put(partial(context.run, function, *arguments))
+
     def spawn(
         self,
         context: contextvars.Context,
         coroutine: Coroutine[Any, Any, T],
-        title: str = "an async callback",
+        title: Title = lambda: "an async callback",
     ) -> Future[T]:
         """Run a coroutine on the private loop in a context of its own.
 
@@ -107,42 +126,50 @@ class Workers:
         Raises:
             RuntimeError: no thread can be started for the loop.
         """
-        try:
-            loop, watch = self._shared_loop()
-        except BaseException:
-            coroutine.close()
-            raise
-        guarded = _keep_the_loop_alive(watch.titled(title, coroutine))
-        future = context.run(asyncio.run_coroutine_threadsafe, guarded, loop)
-        watch.expect(future)
-        return future
+        return self._loop_for(coroutine).spawn(context, coroutine, title)
+
+    def launch(
+        self,
+        context: contextvars.Context,
+        coroutine: Coroutine[Any, Any, object],
+        title: Title,
+    ) -> None:
+        """Run a coroutine as `spawn` does; nobody waits for it. It should not raise.
+
+        Raises:
+            RuntimeError: no thread can be started for the loop.
+        """
+        self._loop_for(coroutine).launch(context, coroutine, title)
 
     def look_after_loop(self) -> None:
         """Warn of a coroutine that blocks the loop; to be called now and then."""
-        watch = self._watch
-        if watch is not None:
-            watch.look()
+        loop = self._loop
+        if loop is not None:
+            loop.watch.look()
 
     def _shared_pool(self) -> ThreadPoolExecutor:
-        with self._lock:
-            self._check_lease()
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(
-                    POOL_SIZE, "conversimple-tool", initializer=self._remember_thread
-                )
-            return self._pool
+        assert self._lock.locked()
+        self._check_lease()
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(
+                POOL_SIZE, "conversimple-tool", initializer=self._remember_thread
+            )
+        return self._pool
 
     def _remember_thread(self) -> None:
         with self._lock:
             self._pool_threads.append(threading.current_thread())
 
-    def _shared_loop(self) -> tuple[asyncio.AbstractEventLoop, LoopWatch]:
-        with self._lock:
-            self._check_lease()
-            if self._loop is None or self._watch is None:
-                self._loop, self._loop_thread = _start_loop()
-                self._watch = LoopWatch(self._loop)
-            return self._loop, self._watch
+    def _loop_for(self, coroutine: Coroutine[Any, Any, object]) -> PrivateLoop:
+        try:
+            with self._lock:
+                self._check_lease()
+                if self._loop is None:
+                    self._loop = PrivateLoop()
+                return self._loop
+        except BaseException:
+            coroutine.close()
+            raise
 
     def _check_lease(self) -> None:
         if not self._leases:
@@ -171,49 +198,6 @@ def _run(
         future.set_exception(error)
     else:
         future.set_result(result)
-
-
-async def _keep_the_loop_alive(coroutine: Coroutine[Any, Any, T]) -> T:
-    try:
-        return await coroutine
-    except (SystemExit, KeyboardInterrupt) as error:
-        # Out of a task these would end the loop's thread, and every other tool's.
-        raise RuntimeError(f"the coroutine raised {type(error).__name__}") from error
-
-
-def _start_loop() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(
-        target=_run_loop, args=(loop,), name="conversimple-loop", daemon=True
-    )
-    try:
-        thread.start()
-    except BaseException:
-        loop.close()
-        raise
-    return loop, thread
-
-
-def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
-    while True:
-        try:
-            return loop.run_forever()
-        except (SystemExit, KeyboardInterrupt) as error:
-            logger.error("a task on the loop raised %s", type(error).__name__)
-
-
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        _run_until_stopped(loop)
-    finally:
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
 
 
 def _join(threads: list[threading.Thread], timeout: float) -> None:

@@ -39,7 +39,7 @@ class Watched:
         async def blocking() -> None:
             block()
 
-        titled = self.watch.titled(title, blocking())
+        titled = self.watch.titled(lambda: title, blocking())
         future = asyncio.run_coroutine_threadsafe(titled, self.loop)
         self.watch.expect(future)
         return future
@@ -141,7 +141,7 @@ def test_a_task_of_a_tool_is_named_by_its_function(
     async def parent() -> None:
         await asyncio.create_task(helper())
 
-    titled = watched.watch.titled("the tool", parent())
+    titled = watched.watch.titled(lambda: "the tool", parent())
     future = asyncio.run_coroutine_threadsafe(titled, watched.loop)
     watched.watch.expect(future)
     assert entered.wait(WAIT)

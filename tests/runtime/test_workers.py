@@ -408,7 +408,7 @@ def test_the_loop_is_looked_after(
         entered.set()
         gate.wait(WAIT)
 
-    future = workers.spawn(fresh(), block(), "the blocking one")
+    future = workers.spawn(fresh(), block(), lambda: "the blocking one")
     assert entered.wait(WAIT)
 
     def named() -> bool:
