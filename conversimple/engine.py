@@ -11,11 +11,11 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .callbacks import Callback, Callbacks
@@ -155,9 +155,8 @@ class Engine:
         return self._connection.tell(self._session.in_threads)
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread that ends last, once it has started."""
+        """Wait until nothing of it runs any more."""
         wait([self.stopped], timeout)
-        self._connection.join(timeout)
 
     def discard(self) -> None:
         """Let go of what was inherited from the process that this one forked from."""
@@ -227,7 +226,7 @@ class Engine:
 
     def _tell_starter(self, tell: Callable[[T], None], outcome: T) -> None:
         try:
-            self._workers.submit(copy_context(), tell, outcome)
+            self._workers.post(copy_context(), tell, outcome)
         except RuntimeError:  # the interpreter is shutting down
             tell(outcome)
 
@@ -374,7 +373,7 @@ def _session(
         name: Offer(blocking=not tool.is_async, timeout=tool.timeout)
         for name, tool in tools.items()
     }
-    registration = json.dumps([tool.wire for tool in tools.values()], allow_nan=False)
+    registration = _registration(tuple(tools.values()))
     if len(registration) > settings.max_message_bytes:
         raise ConfigurationError(
             f"the tools' descriptions take {len(registration)} bytes, more than "
@@ -402,6 +401,12 @@ def _session(
     return Session(
         channel, ledger, Toolset(offers, registration), options, time.monotonic()
     )
+
+
+@lru_cache(maxsize=64)
+def _registration(tools: tuple[Tool, ...]) -> str:
+    # The agents of a class have the same tools: a thousand need not keep it each.
+    return json.dumps([tool.wire for tool in tools], allow_nan=False)
 
 
 def _timestamp() -> str:

@@ -11,7 +11,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypedDict
 from urllib.parse import (
@@ -204,9 +204,11 @@ def resolve(
         platform_url=platform_url or environ.get(PLATFORM_URL) or DEFAULT_PLATFORM_URL,
         **options,
     )
-    if settings.proxy is not None:
-        return settings
-    return replace(settings, proxy=proxy_from(environ, settings.platform_url))
+    if settings.proxy is None:
+        # Not with `replace`, which would check everything a second time.
+        proxy = proxy_from(environ, settings.platform_url)
+        object.__setattr__(settings, "proxy", proxy)
+    return settings
 
 
 def proxy_from(environ: Mapping[str, str], platform_url: str) -> str:

@@ -1,7 +1,7 @@
 """The connection of one agent: dialled, served, lost, and dialled again.
 
-While it is served it belongs to the reactor's thread. Between two connections a thread
-of its own parts from the one, waits, and dials the next. Other threads tell the session
+While it is served it belongs to the reactor's thread. Between two connections another
+thread parts from the one, waits, and dials the next. Other threads tell the session
 facts and write what is ready; they never wait for the socket, and never close it.
 """
 
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
 from tenacity import RetryCallState, RetryError
@@ -70,12 +71,16 @@ class Link:
     Whoever sets `flushing` writes until nothing is left; nobody waits for it. When
     the kernel takes no more, the reactor's thread finishes (`blocked`). After a
     failure (`broken`) nobody writes any more.
+
+    Attributes:
+        texts: what whoever writes has to write next.
     """
 
-    __slots__ = ("transport", "flushing", "blocked", "broken")
+    __slots__ = ("transport", "texts", "flushing", "blocked", "broken")
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
+        self.texts: list[str] = []
         self.flushing = False
         self.blocked = False
         self.broken: ConnectionLost | None = None
@@ -88,9 +93,6 @@ class Connection:
         lock: guards the session, and whatever it shares with earlier sessions.
         clock: monotonic seconds.
         draw: a random number from 0 to 1.
-
-    Attributes:
-        thread: the last one that was at work between two connections.
     """
 
     def __init__(
@@ -122,7 +124,6 @@ class Connection:
         # The reactor's thread's own: when the session has something to do.
         self._due = 0.0
         self._waker: Waker | None = None
-        self.thread: threading.Thread | None = None
 
     # Any thread.
 
@@ -135,7 +136,7 @@ class Connection:
         self._reactor = shared()
         self._reactor.add(self)
         try:
-            self._new_thread(None, None).start()
+            self._reactor.run(partial(self._run, None, None))
         except BaseException:
             self._reactor.remove(self)
             raise
@@ -145,7 +146,9 @@ class Connection:
         with self._lock:
             result = fact(*arguments)
             events = self._take_events()
-        self._flush()
+            link = self._take_to_write()
+        if link is not None:
+            self._write(link)
         self._act(events)
         return result
 
@@ -180,11 +183,6 @@ class Connection:
             self.tell(self._session.drain, self._clock(), timeout, tools)
             self._reactor.wake(self)
             self._interrupt()
-
-    def join(self, timeout: float) -> None:
-        """Wait for the thread between two connections, if it is at work."""
-        if self.thread is not None and self.thread.ident is not None:
-            self.thread.join(timeout)
 
     def discard(self) -> None:
         """Give the descriptors back without a word to the platform.
@@ -225,17 +223,6 @@ class Connection:
             waker.wake()
 
     # The thread between two connections.
-
-    def _new_thread(
-        self, link: Link | None, why: BaseException | None
-    ) -> threading.Thread:
-        self.thread = threading.Thread(
-            target=self._run,
-            args=(link, why),
-            name=f"conversimple-io-{self._settings.customer_id}",
-            daemon=True,
-        )
-        return self.thread
 
     def _run(self, link: Link | None, why: BaseException | None) -> None:
         """Part from a connection that has ended, and find another; or come to the end.
@@ -326,7 +313,8 @@ class Connection:
         with self._lock:
             self._session.transport_opened(self._clock())
             self._link = link
-        self._flush()
+            self._take_to_write()
+        self._write(link)
         self._reactor.wake(self)
 
     def _part(
@@ -473,12 +461,10 @@ class Connection:
         """
         transport = link.transport
         messages, end = transport.receive_ready()
-        if messages:
+        if messages or transport.has_pongs:
             self._received(messages, events)
         if link.blocked:
-            self._write(link, transport.resume)
-        else:
-            self._flush()
+            self._write(link, resuming=True)
         # Only after what had come was read: late is not dead.
         now = self._clock()
         if now >= self._due:
@@ -495,6 +481,9 @@ class Connection:
                 if self._session.hangup is None:
                     self._session.frame_received(frame, now)
             events += self._take_events()
+            link = self._take_to_write()
+        if link is not None:
+            self._write(link)
 
     def _check(self, link: Link, now: float, end: ConnectionLost | None) -> None:
         """Raise if the connection, or the session, is at its end."""
@@ -540,33 +529,33 @@ class Connection:
             return
         self._reactor.watch(self, None)
         try:
-            self._new_thread(link, why).start()
+            self._reactor.run(partial(self._run, link, why))
         except RuntimeError:  # the interpreter is shutting down: nobody else is served
             self._run(link, why)
 
     # Writing: any thread.
 
-    def _flush(self) -> None:
-        """Write what is ready, unless somebody is at it, who will see it too."""
-        with self._lock:
-            link = self._link
-            if link is None or link.flushing:
-                return
-            texts = self._session.frames_to_send()
-            if not texts and not link.transport.has_pongs:
-                return
-            link.flushing = True
-        self._write(link, lambda: link.transport.send(texts))
+    def _take_to_write(self) -> Link | None:
+        """The link that this thread has to write to, unless somebody is at it already.
 
-    def _write(self, link: Link, begin: Callable[[], bool]) -> None:
+        Whoever is at it looks again before it stops. Called under the lock.
+        """
+        link = self._link
+        if link is None or link.flushing:
+            return None
+        link.texts = self._session.frames_to_send()
+        link.flushing = bool(link.texts) or link.transport.has_pongs
+        return link if link.flushing else None
+
+    def _write(self, link: Link, resuming: bool = False) -> None:
+        transport = link.transport
         try:
-            written = begin()
+            written = transport.resume() if resuming else transport.send(link.texts)
             while written:
                 link.blocked = False
-                texts = self._take(link)
-                if texts is None:
+                if self._is_done(link):
                     return
-                written = link.transport.send(texts)
+                written = transport.send(link.texts)
         except ConnectionLost as error:
             link.broken = error
             self._reactor.wake(self)
@@ -575,15 +564,11 @@ class Connection:
                 link.blocked = True
                 self._reactor.wake(self)
 
-    def _take(self, link: Link) -> list[str] | None:
-        """The next messages to write; None, and no longer flushing, if none are."""
+    def _is_done(self, link: Link) -> bool:
+        """Stop writing, unless there is more."""
         with self._lock:
-            current = self._link is link
-            texts = self._session.frames_to_send() if current else []
-            if not texts and not (current and link.transport.has_pongs):
-                link.flushing = False
-                return None
-            return texts
+            link.flushing = False
+            return self._link is not link or self._take_to_write() is None
 
 
 def _decoded(message: bytes) -> Frame | None:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -120,6 +121,8 @@ def resolve(host: str, port: int, patience: Patience) -> list[AddressInfo]:
     Raises:
         OSError: the host is unknown, or the lookup took too long.
     """
+    if _is_address(host):  # nobody has to be asked
+        return _look_up(host, port)
     found: list[list[AddressInfo] | OSError] = []
 
     def look_up() -> None:
@@ -141,6 +144,14 @@ def resolve(host: str, port: int, patience: Patience) -> list[AddressInfo]:
     if isinstance(found[0], OSError):
         raise found[0]
     return found[0]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _look_up(host: str, port: int) -> list[AddressInfo]:

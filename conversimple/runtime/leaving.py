@@ -36,7 +36,7 @@ class Resident(Protocol):
         """The calls whose tools hold a thread."""
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread that ends last."""
+        """Wait until nothing of it runs any more."""
 
 
 class Residents:

@@ -29,8 +29,8 @@ class LifecycleFuture(Future[T], Coroutine[Any, Any, T]):
         super().__init__()
         self._may_wait = may_wait
         self._pid = os.getpid()
-        # One await for each task that was made from this future.
-        self._awaits: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        # One await for each task that was made from this future; made for the first.
+        self._awaits: WeakKeyDictionary[Any, Any] | None = None
         self.set_running_or_notify_cancel()
 
     @classmethod
@@ -106,6 +106,9 @@ class LifecycleFuture(Future[T], Coroutine[Any, Any, T]):
         import asyncio
 
         task = asyncio.current_task()
-        if task not in self._awaits:
-            self._awaits[task] = self.__await__()
-        return self._awaits[task]
+        awaits = self._awaits
+        if awaits is None:
+            awaits = self._awaits = WeakKeyDictionary()
+        if task not in awaits:
+            awaits[task] = self.__await__()
+        return awaits[task]

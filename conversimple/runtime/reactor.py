@@ -13,10 +13,12 @@ import selectors
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from typing import Protocol
 
+from .crew import Crew, Job
 from .sockets import Waker
 
 logger = logging.getLogger(__name__)
@@ -61,12 +63,13 @@ class Reactor:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        # Guards the next four: the last member to leave ends the thread, and the next
+        # Guards the next five: the last member to leave ends the thread, and the next
         # one to come begins another, with descriptors of its own.
         self._lock = threading.Lock()
         self._members: set[Member] = set()
         self._thread: threading.Thread | None = None
         self._waker: Waker
+        self._crew: Crew
         self._selector: selectors.BaseSelector
         # Any thread appends; the reactor's takes.
         self._woken: deque[Member] = deque()
@@ -98,6 +101,14 @@ class Reactor:
         self.wake(member)
         if last is not None and last is not threading.current_thread():
             last.join(END)
+
+    def run(self, job: Job) -> None:
+        """Have something run that may block, on a thread for such things.
+
+        Raises:
+            RuntimeError: no thread can be started.
+        """
+        self._crew.put(job)
 
     def wake(self, member: Member) -> None:
         """Give a member a turn now."""
@@ -140,6 +151,7 @@ class Reactor:
     # The thread.
 
     def _begin(self) -> None:
+        self._crew = Crew(_new_thread)
         self._waker = Waker()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._waker, selectors.EVENT_READ)
@@ -183,6 +195,7 @@ class Reactor:
         self._close()
 
     def _close(self) -> None:
+        self._crew.close()
         self._selector.close()
         self._waker.close()
 
@@ -238,6 +251,10 @@ class Reactor:
         alarm = self._alarms.pop(member, None)
         if alarm is not None:
             alarm.member = None
+
+
+def _new_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="conversimple-io-dial", daemon=True).start()
 
 
 def shared() -> Reactor:

@@ -240,9 +240,9 @@ class GuardedSocket:
         """The descriptor."""
         return self._sock.fileno()
 
-    def gettimeout(self) -> float | None:
-        """What websocket-client asks for; waiting is done in here."""
-        return None
+    def gettimeout(self) -> float:
+        """Tell websocket-client not to wait: waiting is done in here."""
+        return 0.0
 
     def settimeout(self, seconds: float | None) -> None:
         """What websocket-client may tell; deadlines are set by their owner."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
 logger = logging.getLogger(__name__)
 
@@ -25,47 +25,49 @@ class Strand:
 
     def __init__(self, submit: Callable[[Job], object]) -> None:
         self._submit = submit
-        self._jobs: deque[Job] = deque()
-        # Guards `_working`; notified when it becomes False.
-        self._idle = threading.Condition()
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        # Guards the next two.
+        self._lock = threading.Lock()
         self._working = False
+        # Notified when no work is left; made when somebody waits for that.
+        self._idle: threading.Condition | None = None
 
     def __len__(self) -> int:
         """How many jobs are lined up."""
-        return len(self._jobs)
+        return self._jobs.qsize()
 
     def put(self, job: Job) -> None:
         """Line a job up."""
-        self._jobs.append(job)
+        self._jobs.put(job)
 
     def kick(self) -> None:
         """Have the jobs that are lined up run."""
-        if not self._jobs:
+        if self._jobs.empty():
             return
-        with self._idle:
-            if self._working or not self._jobs:
+        with self._lock:
+            if self._working:
                 return
             self._working = True
         try:
             self._submit(self._work)
         except RuntimeError:  # the interpreter is shutting down
-            with self._idle:
-                self._jobs.clear()
-                self._working = False
-                self._idle.notify_all()
+            self._jobs = SimpleQueue()
+            self._finished()
 
     def join(self, timeout: float) -> bool:
         """Wait until no job is left; returns whether that is so."""
-        with self._idle:
+        with self._lock:
+            if self._idle is None:
+                self._idle = threading.Condition(self._lock)
             return self._idle.wait_for(
-                lambda: not self._working and not self._jobs, timeout
+                lambda: not self._working and self._jobs.empty(), timeout
             )
 
     def _work(self) -> None:
         while True:
             try:
-                job = self._jobs.popleft()
-            except IndexError:
+                job = self._jobs.get_nowait()
+            except Empty:
                 if self._finished():
                     return
             else:
@@ -79,9 +81,10 @@ class Strand:
 
     def _finished(self) -> bool:
         """Stop working, unless a job came in the meantime."""
-        with self._idle:
-            if self._jobs:
+        with self._lock:
+            if not self._jobs.empty():
                 return False
             self._working = False
-            self._idle.notify_all()
+            if self._idle is not None:
+                self._idle.notify_all()
             return True

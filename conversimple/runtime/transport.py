@@ -70,8 +70,8 @@ class Transport:
         self._clock = clock
         self._fragments: list[bytes] = []
         self._binary = False
-        # Of many PINGs only the last ones need an answer.
-        self._pongs: deque[bytes] = deque(maxlen=MAX_PONGS)
+        # Of many PINGs only the last ones need an answer; most platforms send none.
+        self._pongs: deque[bytes] | None = None
         self._sock.budget = MAX_INCOMING_BYTES
 
     @property
@@ -94,7 +94,9 @@ class Transport:
         Raises:
             ConnectionLost: nothing can be sent any more.
         """
-        pongs = [self._pongs.popleft() for _ in range(len(self._pongs))]
+        pongs: list[bytes] = []
+        while self._pongs:
+            pongs.append(self._pongs.popleft())
         frames = [_frame(text.encode(), ABNF.OPCODE_TEXT) for text in texts]
         frames += [_frame(data, ABNF.OPCODE_PONG) for data in pongs]
         if frames:
@@ -190,6 +192,8 @@ class Transport:
         if frame.opcode in (ABNF.OPCODE_PING, ABNF.OPCODE_PONG):
             self._sock.budget += len(data) + CONTROL_HEADER
             if frame.opcode == ABNF.OPCODE_PING:
+                if self._pongs is None:
+                    self._pongs = deque(maxlen=MAX_PONGS)
                 self._pongs.append(data)
             return None
         if frame.opcode != ABNF.OPCODE_CONT:
@@ -249,6 +253,7 @@ def _shake_hands(ws: Any, settings: Settings, sock: GuardedSocket) -> Exception 
         return PlatformUnreachable(f"the handshake failed: {_safe(error)}")
     if ws.status != HTTPStatus.SWITCHING_PROTOCOLS:
         return _refusal(ws.status, {})
+    ws.handshake_response = None  # its headers would be kept as long as the socket
     return None
 
 

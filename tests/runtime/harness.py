@@ -217,9 +217,8 @@ class Agent:
         return time.monotonic() - began
 
     def wait_over(self, timeout: float = WAIT) -> BaseException | None:
-        """Wait until the thread ended; returns why it failed."""
+        """Wait until the agent ended; returns why it failed."""
         assert self.over.wait(timeout), f"still running after {timeout} s"
-        self.connection.join(WAIT)
         return self.failure
 
 

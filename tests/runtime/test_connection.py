@@ -160,25 +160,13 @@ def test_it_joins_serves_and_leaves(secure: bool, query: str) -> None:
     assert not agent.errors
 
 
-def test_between_connections_there_is_a_thread() -> None:
-    """Nobody has to wait for it at exit, one sees whose it is, and it goes."""
-    with ScriptedServer(auto=CHANNEL) as server:
-        server.refuse(503)
-        with Agent(server.url, draw=lambda: 0.05) as agent:
-            thread = agent.connection.thread
-            assert thread is not None and thread.daemon
-            assert thread.name == "conversimple-io-c1"
-            joined(agent, server)
-            thread.join(WAIT)
-            assert not thread.is_alive()
-
-
 def test_connected_agents_share_a_thread(server: ScriptedServer) -> None:
     """However many there are: an idle one costs no thread."""
     with ExitStack() as stack:
         for _ in range(5):
             joined(stack.enter_context(Agent(server.url)), server)
         eventually(lambda: _names_of_threads() == ["conversimple-io"])
+    eventually(lambda: not _names_of_threads())
 
 
 def _names_of_threads() -> list[str]:
@@ -1341,7 +1329,7 @@ def test_the_key_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     ]
     texts += [repr(item) for item in (agent.errors, agent.settings, drained(agent))]
     texts += [f"{e} {e!r} {vars(e)!r}" for e in chain(failure)]
-    texts += [repr(agent.connection.health()), repr(agent.connection.thread)]
+    texts += [repr(agent.connection.health())]
     assert len(texts) > 10
     for text in texts:
         for secret in (KEY, "sk-Very", "auth_token"):
