@@ -12,6 +12,8 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from os import urandom
+from struct import pack
 from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 from uuid import uuid4
@@ -34,6 +36,8 @@ MAX_INCOMING_BYTES = 16_000_000
 MAX_HANDSHAKE_BYTES = 64_000
 CLOSE_TIMEOUT = 0.5
 CONTROL_HEADER = 2
+FIN = 0x80
+MASKED = 0x80
 MAX_PONGS = 100
 NORMAL = 1000
 NO_CODE = 1005
@@ -312,7 +316,16 @@ def _closed_by_peer(data: bytes) -> ConnectionLost:
 
 
 def _frame(data: bytes, opcode: int) -> bytes:
-    return bytes(ABNF.create_frame(data, opcode).format())
+    """A whole message as one masked frame (RFC 6455, section 5.2)."""
+    size = len(data)
+    if size < 126:
+        head = pack("!BB", FIN | opcode, MASKED | size)
+    elif size < 1 << 16:
+        head = pack("!BBH", FIN | opcode, MASKED | 126, size)
+    else:
+        head = pack("!BBQ", FIN | opcode, MASKED | 127, size)
+    key = urandom(4)
+    return head + key + ABNF.mask(key, data)
 
 
 def _safe(error: BaseException) -> str:

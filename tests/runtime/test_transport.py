@@ -528,6 +528,18 @@ def test_texts_go_out_in_order(waker: Waker) -> None:
         assert [peer.receive() for _ in frames] == frames
 
 
+@pytest.mark.parametrize("size", [99, 125, 126, 65535, 65536, 1_000_000])
+def test_messages_of_every_length_go_out_whole(waker: Waker, size: int) -> None:
+    """All three forms of a frame's length are written."""
+    with ScriptedServer() as server, opened(server, waker) as (transport, peer):
+        text = json.dumps([None, "1", "phoenix", "e", "x" * (size - 31)])
+        assert len(text) == size
+        written = transport.send([text])
+        while not written:
+            written = transport.resume()
+        assert peer.receive() == json.loads(text)
+
+
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 1_000_000])
 def test_messages_of_every_length_come_whole(waker: Waker, size: int) -> None:
     """All three forms of a frame's length are read."""
