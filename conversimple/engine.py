@@ -397,6 +397,7 @@ def _session(
         clock=time.monotonic,
         timestamp=_timestamp,
         journaled=settings.journal is not None,
+        is_loud=logging.getLogger("conversimple.core.session").isEnabledFor,
     )
     return Session(
         channel, ledger, Toolset(offers, registration), options, time.monotonic()

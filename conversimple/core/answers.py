@@ -11,13 +11,13 @@ from typing import Any
 
 from . import messages as msg
 from .calls import Limits, Offer
-from .events import EventQueue, Failure, Outcome, Success, Toolset
+from .events import EventQueue, Failure, Outcome, Success, Toolset, everything
 from .executions import counts
 from .journaling import Answer
 from .keys import Key
 from .ledger import Ledger
 
-_SORTED = json.JSONEncoder(sort_keys=True)
+_SORTED = json.JSONEncoder(sort_keys=True, check_circular=False)
 
 ENVELOPE_BYTES = 512
 MAX_UNNAMED = 10_000
@@ -34,6 +34,7 @@ class Options:
         clock: handed on to the calls, for tools to see how much time is left.
         timestamp: the wall-clock time as ISO text, for error answers.
         journaled: there is a journal.
+        is_loud: whether anybody wants log records of a level.
     """
 
     scope: str | None
@@ -43,6 +44,7 @@ class Options:
     clock: Callable[[], float]
     timestamp: Callable[[], str]
     journaled: bool = False
+    is_loud: Callable[[int], bool] = everything
 
 
 class Answers:

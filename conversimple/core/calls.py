@@ -70,10 +70,10 @@ class Calls:
 
     def refusal(self, blocking: bool, held: bool) -> str | None:
         """Why one more call cannot be admitted now, or None when it can."""
-        if blocking and self.abandoned > self._limits.abandoned:
-            return "busy: too many timed-out tools are still running"
         if not blocking and len(self._running) >= MAX_RUNNING:
             return "busy: too many calls are running"
+        if blocking and self._abandoned and self.abandoned > self._limits.abandoned:
+            return "busy: too many timed-out tools are still running"
         full = self.queued >= self._limits.queued + self._permits
         if full and (blocking or held):
             return "busy: too many calls are waiting"
@@ -83,7 +83,7 @@ class Calls:
         """Take a call in; a held one waits until its conversation is open."""
         entry = Entry(key, call, blocking)
         heappush(self._deadlines, (call.deadline, key))
-        if len(self._deadlines) > 2 * self.active + HEAP_SLACK:
+        if len(self._deadlines) > HEAP_SLACK + 2 * self.active:
             self._prune_deadlines()
         if held:
             self._held[key] = entry
@@ -98,13 +98,16 @@ class Calls:
 
     def take_startable(self) -> list[ToolCall]:
         """The calls that start now, in the order in which they came."""
+        if not self._startable:
+            return []
         started, self._startable = self._startable, {}
         return list(started.values())
 
     def returned(self, key: Key) -> None:
         """The tool of a started call returned, failed, or was cancelled."""
-        if key in self._running:
-            self._release(self._running.pop(key))
+        entry = self._running.pop(key, None)
+        if entry is not None:
+            self._release(entry)
         else:
             self._attached.pop(key, None)
             self._abandoned.pop(key, None)
@@ -176,13 +179,11 @@ class Calls:
         return sum([entry.blocking for entry in self._abandoned.values()])
 
     def _line_up(self, entry: Entry) -> None:
-        if not entry.blocking:
-            self._start(entry)
-        elif self._permits:
-            self._permits -= 1
-            self._start(entry)
-        else:
+        if entry.blocking and not self._permits:
             self._waiting[entry.key] = entry
+            return
+        self._permits -= entry.blocking
+        self._start(entry)
 
     def _start(self, entry: Entry) -> None:
         self._running[entry.key] = entry

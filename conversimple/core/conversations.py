@@ -36,6 +36,7 @@ class Conversations:
 
     Attributes:
         scope: the only conversation that the agent serves, or None for all.
+        new: those that nobody was told to register yet; they may have ended.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Conversations:
         self._live: dict[str, Conversation] = {}
         self._ending: dict[str, Conversation] = {}
         self._unregistered: set[str] = set()
-        self._new: list[Conversation] = []
+        self.new: list[Conversation] = []
         self._sent: dict[int, Conversation] = {}
         if scope is not None:
             self.add(scope, now)
@@ -67,7 +68,7 @@ class Conversations:
         self._refusing = False
         conversation = Conversation(conversation_id, now)
         self._live[conversation_id] = conversation
-        self._new.append(conversation)
+        self.new.append(conversation)
         self._unregistered.add(conversation_id)
         return conversation
 
@@ -160,11 +161,9 @@ class Conversations:
 
     def take_new(self, room: int) -> list[Conversation]:
         """The next live conversations to register, as many as there is room for."""
-        if not self._new:
-            return []
         if not room:
-            self._new = [item for item in self._new if not item.ended]
-        new, self._new = self._new[:room], self._new[room:]
+            self.new = [item for item in self.new if not item.ended]
+        new, self.new = self.new[:room], self.new[room:]
         return [item for item in new if not item.ended]
 
     def _awaited(self) -> list[Conversation]:

@@ -46,6 +46,7 @@ class Desk:
         closed: nothing new is taken on.
         consulting: calls about which the journal was asked before they are refused.
         unanswered: calls that were given up before their tools returned.
+        unrecorded: see `take_unrecorded`.
     """
 
     def __init__(
@@ -66,11 +67,11 @@ class Desk:
         self._events = events
         self._answers = Answers(tools, options, ledger, events)
         self._openings: Counter[str] = Counter()
-        self._unrecorded: list[str] = []
+        self.unrecorded: list[str] = []
 
     def take_unrecorded(self) -> list[str]:
         """The error answers that the ledger does not keep: to be sent now, or never."""
-        bodies, self._unrecorded = self._unrecorded, []
+        bodies, self.unrecorded = self.unrecorded, []
         return bodies
 
     # What the platform says.
@@ -195,8 +196,12 @@ class Desk:
         refusal = self._answers.refusal(request, key, stopping)
         if refusal is None:
             refusal = self._take_on(request, key, now)
-        if refusal is None:
-            return
+        if refusal is not None:
+            self._refuse(request, key, digest, refusal)
+
+    def _refuse(
+        self, request: msg.ToolCallRequest, key: Key, digest: bytes, refusal: Failure
+    ) -> None:
         if self._options.journaled:
             # An earlier process may have done what this one has no room for.
             entry = Entry(key, digest, request.tool_name or "")
@@ -248,7 +253,7 @@ class Desk:
     ) -> None:
         """Answer what the ledger has no room for, or only a tombstone of."""
         failure = Failure("tool_execution_error", text)
-        self._unrecorded.append(self._answers.error_body(request, key, failure))
+        self.unrecorded.append(self._answers.error_body(request, key, failure))
         self._events.error(failure.error_type, text, details_of(request, key))
 
     def _fail(self, call: msg.ToolCall, error_type: str, text: str) -> bool:

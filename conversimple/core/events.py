@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -103,11 +103,21 @@ class Note(NamedTuple):
 Event = Start | Cancel | Open | Store | Confirmed | Recover | Consult | Notify | Note
 
 
-class EventQueue:
-    """What has happened and was not acted upon yet, in order."""
+def everything(level: int) -> bool:
+    """Log records of all levels are wanted."""
+    return True
 
-    def __init__(self) -> None:
+
+class EventQueue:
+    """What has happened and was not acted upon yet, in order.
+
+    Args:
+        is_loud: whether anybody wants log records of a level.
+    """
+
+    def __init__(self, is_loud: Callable[[int], bool] = everything) -> None:
         self._events: list[Event] = []
+        self._is_loud = is_loud
 
     def add(self, event: Event) -> None:
         """Something has happened."""
@@ -115,7 +125,8 @@ class EventQueue:
 
     def note(self, level: int, text: str, *arguments: object) -> None:
         """Have a log record written."""
-        self._events.append(Note(level, text, arguments))
+        if self._is_loud(level):
+            self._events.append(Note(level, text, arguments))
 
     def notify(self, callback: str, *arguments: Any) -> None:
         """Have a callback of the agent run."""

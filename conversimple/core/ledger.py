@@ -127,12 +127,8 @@ class Ledger:
     def admit(self, key: Key, digest: bytes, now: float) -> Admission:
         """Decide what a request is; a new one is recorded as running."""
         known = self._records.get(key) or self._tombstone(key, now)
-        if known is not None and known.digest != digest:
-            return Admission.REUSED
-        if isinstance(known, Tombstone):
-            return Admission.FORGOTTEN
         if known is not None:
-            return _admission_of(known)
+            return _admission_of(known, digest)
         if not self._make_room(now):
             return Admission.FULL
         self._records[key] = Record(key, digest)
@@ -150,9 +146,9 @@ class Ledger:
         Returns:
             False when the call was answered before: the late answer is dropped.
         """
-        if not self.awaits(answer.key):
+        record = self._records.get(answer.key)
+        if record is None or record.state is not Delivery.RUNNING:
             return False
-        record = self._records[answer.key]
         self._write(record, answer)
         if record.journaled:
             record.state = Delivery.KEEPING
@@ -248,6 +244,11 @@ class Ledger:
         self._read.pop(record.ref, None)
         self._confirmed.pop(key, None)
         self._queue(record)
+
+    @property
+    def pending(self) -> bool:
+        """Whether `to_send` has something to do."""
+        return bool(self._queued or self._suspects)
 
     @property
     def suspicious(self) -> bool:
@@ -416,7 +417,9 @@ class Ledger:
         self._tombstones[_mark(record.key)] = Tombstone(record.digest, now)
 
     def _tombstone(self, key: Key, now: float) -> Tombstone | None:
-        mark = _mark(key) if self._tombstones else b""
+        if not self._tombstones:
+            return None
+        mark = _mark(key)
         tombstone = self._tombstones.get(mark)
         if tombstone is not None and now - tombstone.since > TOMBSTONE_AGE:
             del self._tombstones[mark]
@@ -424,7 +427,11 @@ class Ledger:
         return tombstone
 
 
-def _admission_of(known: Record) -> Admission:
+def _admission_of(known: Record | Tombstone, digest: bytes) -> Admission:
+    if known.digest != digest:
+        return Admission.REUSED
+    if isinstance(known, Tombstone):
+        return Admission.FORGOTTEN
     if known.state is Delivery.RUNNING:
         return Admission.RUNNING
     given_up = known.losses >= LOSSES_TO_BELIEVE

@@ -136,16 +136,18 @@ def _tool_call_request(payload: dict[str, Any]) -> Message:
     call_id = _word(payload, "call_id")
     if call_id is None:
         return Malformed("tool_call_request", "call_id is missing")
-    for value in (payload.get("conversation_id"), payload.get("tool_name")):
-        if isinstance(value, str) and len(value) > MAX_ID:
+    tool_name = _word(payload, "tool_name")
+    conversation_id = _word(payload, "conversation_id")
+    for word, name in ((tool_name, "tool_name"), (conversation_id, "conversation_id")):
+        if word is None and _is_too_long(payload.get(name)):
             problem = f"an id has more than {MAX_ID} letters"
             return Malformed("tool_call_request", problem)
     arguments = payload.get("arguments", payload.get("parameters"))
     return ToolCallRequest(
         call_id,
-        _word(payload, "tool_name"),
+        tool_name,
         _object({} if arguments is None else arguments),
-        _word(payload, "conversation_id"),
+        conversation_id,
         _timeout(payload.get("timeout_seconds")),
     )
 
@@ -196,6 +198,10 @@ def _word(payload: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(value, str) or not 0 < len(value) <= MAX_ID:
         return None
     return value if value.isascii() or _is_unicode(value) else None
+
+
+def _is_too_long(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > MAX_ID
 
 
 def _sentence(payload: Mapping[str, Any], key: str) -> str:

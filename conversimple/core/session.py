@@ -76,7 +76,7 @@ class Session:
         ledger.lost(now)
         self._tools = tools
         self._options = options
-        self._events = EventQueue()
+        self._events = EventQueue(options.is_loud)
         self._desk = Desk(ledger, tools, options, self._events, now)
         self.joined_at: float | None = None
         self._ever_joined = False
@@ -108,7 +108,9 @@ class Session:
         keys = self._ledger.take_confirmed()
         if keys:
             self._events.add(Confirmed(keys))
-        return [*self._events.take(), *map(Start, self._desk.calls.take_startable())]
+        events = self._events.take()
+        events += map(Start, self._desk.calls.take_startable())
+        return events
 
     def next_deadline(self, now: float) -> float:
         """When `time_passed` has something to do.
@@ -116,17 +118,18 @@ class Session:
         While calls run it is never far: other threads queue their answers and
         must not have to wake the one that waits for this deadline.
         """
-        deadlines = [
+        calls_due = self._desk.calls.next_deadline()
+        deadline = min(
+            calls_due,
             self._channel.next_deadline(),
-            self._desk.calls.next_deadline(),
             self._ledger.next_deadline(now),
-            self._sweep_due,
             self._unread_due(),
+            self._sweep_due,
             self.drain_until,
-        ]
-        if self._desk.calls.active:
-            deadlines += (now + UNREAD_DEADLINE, self._tools_until)
-        return min(deadlines)
+        )
+        if calls_due == NEVER:
+            return deadline
+        return min(deadline, now + UNREAD_DEADLINE, self._tools_until)
 
     @property
     def joined(self) -> bool:
@@ -424,6 +427,12 @@ class Session:
             self._channel.heartbeat(now)
 
     def _send_queued(self, now: float) -> None:
+        if self._desk.unrecorded:
+            self._send_unrecorded()
+        if self._ledger.pending and self.joined:
+            self._send_answers(now)
+
+    def _send_unrecorded(self) -> None:
         bodies = self._desk.take_unrecorded()
         if not self.joined:
             return
@@ -431,6 +440,8 @@ class Session:
         for body in bodies:
             if self._channel.backlog < MAX_BACKLOG:
                 self._channel.push(msg.ERROR, body)
+
+    def _send_answers(self, now: float) -> None:
         # A registration that may be poison is alone on the connection, too.
         suspicious = self._ledger.suspicious
         if suspicious and self._conversations.registering:
@@ -507,14 +518,21 @@ class Session:
 
     def _settle(self, now: float) -> None:
         """After every fact: send what is queued, and get on with draining."""
+        if self._desk.conversations.new:
+            self._register_new(now)
+        self._send_queued(now)
+        if not self._was_ready:
+            self._was_ready = self.ready
+        if self.state is ConnectionState.DRAINING:
+            self._go_on_draining(now)
+
+    def _register_new(self, now: float) -> None:
         # A platform that starts and ends them, but does not read, gets no more.
         room = max(0, MAX_BACKLOG - self._channel.backlog)
         for conversation in self._conversations.take_new(room):
             self._register(conversation, now)
-        self._send_queued(now)
-        self._was_ready = self._was_ready or self.ready
-        if self.state is not ConnectionState.DRAINING:
-            return
+
+    def _go_on_draining(self, now: float) -> None:
         if now >= self._tools_until:
             self._desk.give_up_running()
             self._send_queued(now)

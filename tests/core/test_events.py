@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
-from conversimple.core.events import Failure, Health, StopReport, Toolset
+from conversimple.core.events import (
+    EventQueue,
+    Failure,
+    Health,
+    Note,
+    StopReport,
+    Toolset,
+)
 from conversimple.core.states import ConnectionState
 from tests.core.helpers import REGISTRATION, TOOLS
 
@@ -34,6 +43,14 @@ def test_a_toolset_is_frozen() -> None:
     toolset = Toolset(TOOLS, REGISTRATION)
     with pytest.raises(AttributeError):
         toolset.registration = "[]"  # type: ignore[misc]
+
+
+def test_what_is_not_loud_enough_is_not_noted() -> None:
+    """Log records that nobody wants are not even made."""
+    events = EventQueue(lambda level: level >= logging.INFO)
+    events.note(logging.DEBUG, "quiet")
+    events.note(logging.INFO, "loud %r", 1)
+    assert events.take() == [Note(logging.INFO, "loud %r", (1,))]
 
 
 def test_a_failure_did_nothing_unless_told() -> None:
