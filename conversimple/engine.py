@@ -64,6 +64,7 @@ TOOLS_SHARE_AT_EXIT = 0.5
 
 JOINED = Notify("on_connection_state", (ConnectionState.CONNECTED,))
 STARTED = "on_conversation_started"
+CALLED = "on_tool_called"
 COMPLETED = "on_tool_completed"
 
 _inside: ContextVar[Engine | None] = ContextVar("conversimple_engine", default=None)
@@ -293,7 +294,7 @@ class Engine:
     def _before(self, call: ToolCall, once: bytes | None) -> bool:
         may_run = self._may_run(call, once)
         if may_run:
-            self._callbacks.run_here("on_tool_called", call)
+            self._callbacks.run_here(CALLED, call)
         return may_run
 
     async def _before_async(self, call: ToolCall, once: bytes | None) -> bool:
@@ -302,8 +303,8 @@ class Engine:
         else:  # the disk may be slow, and the loop belongs to all agents
             asked = self._workers.submit(copy_context(), self._may_run, call, once)
             may_run = await asyncio.wrap_future(asked)
-        if may_run:
-            await self._callbacks.await_here("on_tool_called", call)
+        if may_run and CALLED in self._callbacks:
+            await self._callbacks.await_here(CALLED, call)
         return may_run
 
     def _may_run(self, call: ToolCall, once: bytes | None) -> bool:

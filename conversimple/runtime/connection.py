@@ -367,9 +367,7 @@ class Connection:
                 # None may be a PING, or part of a message: there may be more behind it.
                 message = transport.receive(until)
                 if message is not None:
-                    events: list[Event] = []
-                    self._received([message], events)
-                    self._act(events)
+                    self._received([message])
         except ConnectionLost as error:
             return error
         return why
@@ -419,22 +417,11 @@ class Connection:
         link = self._link
         if link is None:
             self._look_after_calls()
-            return self._plan(link)
-        events: list[Event] = []
-        try:
-            self._serve(link, events)
-        except BaseException as error:
-            self._leave(link, error)
-        seconds = self._plan(link)
-        # Last of all: threads that are woken here wait until this one waits.
-        try:
-            self._act(events)
-        except BaseException as error:
-            self._leave(link, error)
-        return seconds
-
-    def _plan(self, link: Link | None) -> float:
-        """Seconds until there is something to do."""
+        else:
+            try:
+                self._serve(link)
+            except BaseException as error:
+                self._leave(link, error)
         now = self._clock()
         with self._lock:
             self._due = self._session.next_deadline(now)
@@ -448,12 +435,8 @@ class Connection:
         if link is not None:
             self._leave(link, error)
 
-    def _serve(self, link: Link, events: list[Event]) -> None:
+    def _serve(self, link: Link) -> None:
         """Read, write, and do what is due.
-
-        Args:
-            link: the connection.
-            events: where to put what has to be acted upon.
 
         Raises:
             ConnectionFailed: the connection has ended.
@@ -462,7 +445,7 @@ class Connection:
         transport = link.transport
         messages, end = transport.receive_ready()
         if messages or transport.has_pongs:
-            self._received(messages, events)
+            self._received(messages)
         if link.blocked:
             self._write(link, resuming=True)
         # Only after what had come was read: late is not dead.
@@ -472,18 +455,15 @@ class Connection:
         self._check(link, now, end)
         self._reactor.watch(self, transport.socket, transport.socket.wants_write)
 
-    def _received(self, messages: Sequence[bytes], events: list[Event]) -> None:
+    def _received(self, messages: Sequence[bytes]) -> None:
         batch = [frame for frame in map(_decoded, messages) if frame is not None]
-        now = self._clock()
-        with self._lock:
-            for frame in batch:
-                # What comes behind the end of a channel is none of its business.
-                if self._session.hangup is None:
-                    self._session.frame_received(frame, now)
-            events += self._take_events()
-            link = self._take_to_write()
-        if link is not None:
-            self._write(link)
+        self.tell(self._take_in, batch, self._clock())
+
+    def _take_in(self, batch: Sequence[Frame], now: float) -> None:
+        for frame in batch:
+            # What comes behind the end of a channel is none of its business.
+            if self._session.hangup is None:
+                self._session.frame_received(frame, now)
 
     def _check(self, link: Link, now: float, end: ConnectionLost | None) -> None:
         """Raise if the connection, or the session, is at its end."""

@@ -85,13 +85,12 @@ class PrivateLoop:
         self._called = False
         while self._arrivals:
             context, coroutine, title = self._arrivals.popleft()
-            context.run(self._loop.create_task, self._attended(coroutine, title))
+            task = context.run(self._loop.create_task, self._attended(coroutine))
+            self.watch.name(task, title)
 
-    async def _attended(
-        self, coroutine: Coroutine[Any, Any, object], title: Title
-    ) -> None:
+    async def _attended(self, coroutine: Coroutine[Any, Any, object]) -> None:
         try:
-            await self.watch.titled(title, coroutine)
+            await coroutine
         except asyncio.CancelledError:
             raise
         except BaseException:

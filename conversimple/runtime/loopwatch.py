@@ -50,8 +50,12 @@ class LoopWatch:
         """Run a coroutine that is called so in the log."""
         task = asyncio.current_task()
         assert task is not None
-        self._titles[task] = title
+        self.name(task, title)
         return await coroutine
+
+    def name(self, task: asyncio.Task[Any], title: Title) -> None:
+        """Have a task called so in the log."""
+        self._titles[task] = title
 
     def expect(self, future: Future[Any]) -> None:
         """Watch the loop until this is done."""
@@ -79,7 +83,9 @@ class LoopWatch:
                 self._ask(now)
                 return
             seconds = now - self._asked_at
-            task = self._culprit() if seconds >= BLOCKED_AFTER else None
+            if seconds < BLOCKED_AFTER or self._is_here():
+                return
+            task = self._culprit()
         if task is not None:
             logger.warning(
                 "%s has blocked the event loop for %.1f s, and all other async tools "
@@ -101,6 +107,13 @@ class LoopWatch:
     def _answer(self) -> None:
         with self._lock:
             self._asked_at = None
+
+    def _is_here(self) -> bool:
+        """Whether a task of the loop looks, which so has blocked nothing just now."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     def _culprit(self) -> asyncio.Task[Any] | None:
         task = asyncio.current_task(self._loop)
