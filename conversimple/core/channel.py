@@ -6,7 +6,6 @@ the same socket. The rules come from Phoenix's channel protocol, version 2.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -134,7 +133,7 @@ class Channel:
         self._next_ref = 1
         self._join_ref = 0
         self._leave_ref = 0
-        self._outbox: deque[Outgoing] = deque()
+        self._outbox: list[Outgoing] = []
         self._phase_deadline = NEVER
         self._heartbeat_due = NEVER
         self._silence_due = NEVER
@@ -195,9 +194,10 @@ class Channel:
         """
         texts: list[str] = []
         size = 0
-        while self._outbox and size < SLICE:
-            texts.append(self._encode(self._outbox.popleft()))
+        while size < SLICE and len(texts) < len(self._outbox):
+            texts.append(self._encode(self._outbox[len(texts)]))
             size += len(texts[-1])
+        del self._outbox[: len(texts)]
         return texts
 
     def time_passed(self, now: float, heard: float) -> Lost | Left | None:

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from itertools import chain, takewhile
 from typing import NamedTuple
 
@@ -99,14 +100,12 @@ class Ledger:
         replies_confirm: the platform has replied to an answer at least once; from
             then on only its replies confirm.
         unanswered: how many calls have no answer yet.
-        executions: what the tools have done that run once per arguments.
         taken_up_to: the last ref that was taken out of the outbox.
     """
 
     def __init__(self, budget: int = BODY_BUDGET, tombstones: int = TOMBSTONES) -> None:
         self.replies_confirm = False
         self.unanswered = 0
-        self.executions = Executions()
         self.taken_up_to = 0
         self._budget = budget
         self._max_tombstones = tombstones
@@ -124,9 +123,16 @@ class Ledger:
         self._to_store: list[Answer] = []
         self._newly_confirmed: list[Key] = []
 
+    @cached_property
+    def executions(self) -> Executions:
+        """What the tools have done that run once per arguments."""
+        return Executions()
+
     def admit(self, key: Key, digest: bytes, now: float) -> Admission:
         """Decide what a request is; a new one is recorded as running."""
-        known = self._records.get(key) or self._tombstone(key, now)
+        known: Record | Tombstone | None = self._records.get(key)
+        if known is None and self._tombstones:
+            known = self._tombstone(key, now)
         if known is not None:
             return _admission_of(known, digest)
         if not self._make_room(now):
@@ -417,8 +423,6 @@ class Ledger:
         self._tombstones[_mark(record.key)] = Tombstone(record.digest, now)
 
     def _tombstone(self, key: Key, now: float) -> Tombstone | None:
-        if not self._tombstones:
-            return None
         mark = _mark(key)
         tombstone = self._tombstones.get(mark)
         if tombstone is not None and now - tombstone.since > TOMBSTONE_AGE:

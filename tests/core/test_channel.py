@@ -128,6 +128,15 @@ def test_one_socket_one_join(joined: Channel) -> None:
         joined.open(1.0)
 
 
+def test_frames_are_taken_a_megabyte_at_a_time(joined: Channel) -> None:
+    """Or one frame, however large it is; the rest waits in its order."""
+    joined.take()
+    for size in (600_000, 600_000, 5_000_000, 1):
+        joined.push("event", json.dumps("x" * size))
+    taken = [[len(decode(text).payload) for text in joined.take()] for _ in range(4)]
+    assert taken == [[600_000, 600_000], [5_000_000], [1], []]
+
+
 def test_only_a_joined_channel_takes_pushes(joining: Channel) -> None:
     """Nothing can be pushed before the join is accepted, or after a leave."""
     with pytest.raises(AssertionError):

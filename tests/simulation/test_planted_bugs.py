@@ -70,7 +70,7 @@ def heartbeat_overtakes(original: Any) -> Any:
 
     def heartbeat(self: Channel, now: float) -> None:
         original(self, now)
-        self._outbox.appendleft(self._outbox.pop())
+        self._outbox.insert(0, self._outbox.pop())
 
     return heartbeat
 
