@@ -83,7 +83,7 @@ class Calls:
         """Take a call in; a held one waits until its conversation is open."""
         entry = Entry(key, call, blocking)
         heappush(self._deadlines, (call.deadline, key))
-        if len(self._deadlines) > HEAP_SLACK + 2 * self.active:
+        if len(self._deadlines) > HEAP_SLACK:
             self._prune_deadlines()
         if held:
             self._held[key] = entry
@@ -225,6 +225,9 @@ class Calls:
         return any(entry.call.deadline <= at for entry in found)
 
     def _prune_deadlines(self) -> None:
+        """Forget those of calls that are over, once they are the most."""
+        if len(self._deadlines) <= HEAP_SLACK + 2 * self.active:
+            return
         self._deadlines = [item for item in self._deadlines if self._is_active(item[1])]
         heapify(self._deadlines)
 

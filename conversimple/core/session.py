@@ -102,15 +102,19 @@ class Session:
 
     def events(self) -> list[Event]:
         """What has happened since the last time, in order."""
+        if self._options.journaled:
+            self._tell_journal()
+        events = self._events.take()
+        events += map(Start, self._desk.calls.take_startable())
+        return events
+
+    def _tell_journal(self) -> None:
         answers = self._ledger.take_to_store()
         if answers:
             self._events.add(Store(answers))
         keys = self._ledger.take_confirmed()
         if keys:
             self._events.add(Confirmed(keys))
-        events = self._events.take()
-        events += map(Start, self._desk.calls.take_startable())
-        return events
 
     def next_deadline(self, now: float) -> float:
         """When `time_passed` has something to do.
