@@ -7,7 +7,6 @@ the handshake's ``vsn``.
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
 HEARTBEAT_TOPIC = "phoenix"
@@ -67,11 +66,11 @@ def encode(
         body: the payload as strict JSON text.
     """
     if version == 1:
-        head = f'"topic":{_name(topic)},"event":{_name(event)},"ref":{_text(ref)}'
-        join = f',"join_ref":{_name(join_ref)}' if join_ref is not None else ""
+        head = f'"topic":{_text(topic)},"event":{_text(event)},"ref":{_text(ref)}'
+        join = f',"join_ref":{_text(join_ref)}' if join_ref is not None else ""
         return f'{{{head}{join},"payload":{body}}}'
-    join = "null" if join_ref is None else _name(join_ref)
-    return f"[{join},{_text(ref)},{_name(topic)},{_name(event)},{body}]"
+    join = "null" if join_ref is None else _text(join_ref)
+    return f"[{join},{_text(ref)},{_text(topic)},{_text(event)},{body}]"
 
 
 def decode_json(text: str | bytes) -> Any:
@@ -90,8 +89,6 @@ def decode_json(text: str | bytes) -> Any:
 
 _WHITESPACE = " \t\n\r"
 _text = json.JSONEncoder(ensure_ascii=False).encode
-# The same few names come again and again.
-_name = lru_cache(maxsize=64)(_text)
 _REF = (str, type(None))
 
 
