@@ -272,7 +272,11 @@ class Engine:
 
     async def _run_async(self, call: ToolCall) -> None:
         invoked = await self._invoke_async(call)
-        if invoked is not None and self._answered(call, invoked):
+        if invoked is None:
+            return
+        told = self._answered(call, invoked, write=False)
+        self._workers.write_soon(self._connection.flush)
+        if told:
             with calling(call):
                 await self._callbacks.await_here(COMPLETED, call.call_id, invoked.value)
             self._over(call)
@@ -320,11 +324,16 @@ class Engine:
         verdict = self._journal.begin(call, once, tool.idempotent)
         return tell(session.judged, call, verdict, time.monotonic())
 
-    def _answered(self, call: ToolCall, invoked: Invoked) -> bool:
+    def _answered(self, call: ToolCall, invoked: Invoked, write: bool = True) -> bool:
         """Tell the outcome; returns whether the completion is still to be told."""
         told = isinstance(invoked.outcome, Success) and COMPLETED in self._callbacks
         accepted = self._connection.tell(
-            self._session.answered, call, invoked.outcome, time.monotonic(), not told
+            self._session.answered,
+            call,
+            invoked.outcome,
+            time.monotonic(),
+            not told,
+            write=write,
         )
         return told and accepted
 

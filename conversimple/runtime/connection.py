@@ -141,16 +141,29 @@ class Connection:
             self._reactor.remove(self)
             raise
 
-    def tell(self, fact: Callable[..., T], *arguments: object) -> T:
-        """Tell the session a fact, and act upon what follows from it."""
+    def tell(self, fact: Callable[..., T], *arguments: object, write: bool = True) -> T:
+        """Tell the session a fact, and act upon what follows from it.
+
+        Args:
+            fact: the session's method.
+            arguments: for it.
+            write: write what is ready; else `flush` is to come soon.
+        """
         with self._lock:
             result = fact(*arguments)
             events = self._take_events()
-            link = self._take_to_write()
+            link = self._take_to_write() if write else None
         if link is not None:
             self._write(link)
         self._act(events)
         return result
+
+    def flush(self) -> None:
+        """Write what is ready."""
+        with self._lock:
+            link = self._take_to_write()
+        if link is not None:
+            self._write(link)
 
     def _take_events(self) -> list[Event]:
         events = self._session.events()

@@ -7,13 +7,15 @@ import contextvars
 import logging
 import threading
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 from .loopwatch import LoopWatch, Title
 
 logger = logging.getLogger(__name__)
+
+TOGETHER = 0.0002
 
 T = TypeVar("T")
 
@@ -42,6 +44,9 @@ class PrivateLoop:
         # Any thread appends; the loop's takes.
         self._arrivals: deque[Arrival] = deque()
         self._called = False
+        # The loop's thread's own.
+        self._unwritten: dict[Callable[[], None], None] = {}
+        self._wrote_at = 0.0
         try:
             self.thread.start()
         except BaseException:
@@ -76,6 +81,23 @@ class PrivateLoop:
             self._called = True
             self._loop.call_soon_threadsafe(self._admit)
 
+    def write_soon(self, write: Callable[[], None]) -> None:
+        """Have something written, on the loop's thread; many at once are written once.
+
+        The first one is written now. What comes right behind it waits until the loop
+        has done what is ready to be done, and so for nothing that has to be awaited.
+        """
+        if write in self._unwritten:
+            return
+        if not self._unwritten:
+            now = self._loop.time()
+            if now - self._wrote_at > TOGETHER:
+                self._wrote_at = now
+                write()
+                return
+            self._loop.call_soon(self._write_all)
+        self._unwritten[write] = None
+
     def stop(self) -> None:
         """Have the loop cancel what runs, and its thread end."""
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -87,6 +109,12 @@ class PrivateLoop:
             context, coroutine, title = self._arrivals.popleft()
             task = context.run(self._loop.create_task, self._attended(coroutine))
             self.watch.name(task, title)
+
+    def _write_all(self) -> None:
+        writes, self._unwritten = self._unwritten, {}
+        for write in writes:
+            write()
+        self._wrote_at = self._loop.time()
 
     async def _attended(self, coroutine: Coroutine[Any, Any, object]) -> None:
         try:
@@ -110,6 +138,7 @@ class PrivateLoop:
             if tasks:
                 ended = asyncio.gather(*tasks, return_exceptions=True)
                 self._loop.run_until_complete(ended)
+            self._write_all()
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 

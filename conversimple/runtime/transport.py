@@ -8,6 +8,7 @@ leaves here as a `ConnectionFailed`.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -39,6 +40,7 @@ CONTROL_HEADER = 2
 FIN = 0x80
 MASKED = 0x80
 MAX_PONGS = 100
+KEYS = 256
 NORMAL = 1000
 NO_CODE = 1005
 AT_ONCE = float("-inf")
@@ -324,8 +326,24 @@ def _frame(data: bytes, opcode: int) -> bytes:
         head = pack("!BBH", FIN | opcode, MASKED | 126, size)
     else:
         head = pack("!BBQ", FIN | opcode, MASKED | 127, size)
-    key = urandom(4)
+    key = _mask_key()
     return head + key + ABNF.mask(key, data)
+
+
+def _mask_key() -> bytes:
+    # Each look into the system's randomness gives the interpreter away, and taking it
+    # back can cost more than all the rest of a frame: so many keys at a time.
+    while True:
+        try:
+            return _mask_keys.pop()
+        except IndexError:
+            random = urandom(4 * KEYS)
+            _mask_keys.extend(random[i : i + 4] for i in range(0, len(random), 4))
+
+
+_mask_keys: deque[bytes] = deque()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_mask_keys.clear)
 
 
 def _safe(error: BaseException) -> str:

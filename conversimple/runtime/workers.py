@@ -141,6 +141,14 @@ class Workers:
         """
         self._loop_for(coroutine).launch(context, coroutine, title)
 
+    def write_soon(self, write: Callable[[], None]) -> None:
+        """On the private loop: have something written, many at once only once."""
+        loop = self._loop
+        if loop is not None:
+            loop.write_soon(write)
+        else:  # the last agent has stopped, and this loop is about to end
+            write()
+
     def look_after_loop(self) -> None:
         """Warn of a coroutine that blocks the loop; to be called now and then."""
         loop = self._loop

@@ -97,6 +97,53 @@ def test_what_is_raised_is_told(
     eventually(lambda: "a coroutine failed" in caplog.text)
 
 
+def test_what_is_ready_together_is_written_once(loop: PrivateLoop) -> None:
+    """The first at once, and a hundred right behind it together."""
+    writes: queue.SimpleQueue[int] = queue.SimpleQueue()
+    done = threading.Event()
+    finished: list[int] = []
+
+    def write() -> None:
+        writes.put(len(finished))
+        if len(finished) == 101:
+            done.set()
+
+    async def tool(number: int) -> None:
+        finished.append(number)
+        loop.write_soon(write)
+
+    async def all_at_once() -> None:
+        for number in range(101):
+            asyncio.ensure_future(tool(number))
+
+    loop.launch(contextvars.copy_context(), all_at_once(), lambda: "many tools")
+    assert done.wait(WAIT)
+    assert writes.get(timeout=WAIT) == 1
+    assert writes.qsize() < 20
+
+
+def test_what_is_unwritten_at_the_end_is_written() -> None:
+    """A loop that ends forgets no answer."""
+    loop = PrivateLoop()
+    writes: list[str] = []
+    begun = threading.Event()
+
+    async def tool() -> None:
+        loop.write_soon(lambda: writes.append("first"))
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            loop.write_soon(lambda: writes.append("second"))
+            loop.write_soon(lambda: writes.append("third"))
+
+    loop.launch(contextvars.copy_context(), tool(), lambda: "a tool")
+    assert begun.wait(WAIT)
+    loop.stop()
+    loop.thread.join(WAIT)
+    assert writes == ["first", "second", "third"]
+
+
 def test_what_runs_at_the_end_is_cancelled() -> None:
     """A coroutine learns of the end, and may clean up."""
     loop = PrivateLoop()

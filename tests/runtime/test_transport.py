@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import logging
+import os
 import queue
 import re
 import socket
@@ -1042,3 +1043,22 @@ def test_thousands_of_messages_cross_unharmed(waker: Waker, secure: bool) -> Non
 def _push_all(peer: ScriptedConnection, texts: list[str]) -> None:
     for text in texts:
         peer.send_text(text)
+
+
+def test_no_mask_is_used_twice() -> None:
+    """Each frame has a key of its own, from the system's randomness."""
+    keys = [transporting._mask_key() for _ in range(5 * transporting.KEYS)]
+    assert len(set(keys)) > len(keys) - 3
+    assert {len(key) for key in keys} == {4}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_has_masks_of_its_own() -> None:
+    """What the parent drew is not used by its children as well."""
+    transporting._mask_key()
+    assert transporting._mask_keys
+    child = os.fork()
+    if not child:
+        os._exit(len(transporting._mask_keys))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
