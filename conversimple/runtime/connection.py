@@ -380,7 +380,8 @@ class Connection:
                 # None may be a PING, or part of a message: there may be more behind it.
                 message = transport.receive(until)
                 if message is not None:
-                    self._received([message])
+                    batch = _decoded([message])
+                    self.tell(self._take_in, batch, self._clock())
         except ConnectionLost as error:
             return error
         return why
@@ -429,18 +430,20 @@ class Connection:
         """Read what has come, and do what is due; see `reactor.Member`."""
         link = self._link
         if link is None:
-            self._look_after_calls()
-        else:
-            try:
-                self._serve(link)
-            except BaseException as error:
-                self._leave(link, error)
-        now = self._clock()
-        with self._lock:
-            self._due = self._session.next_deadline(now)
-        if link is not None and link.blocked:
-            return min(self._due, self._stalled_at(link)) - now
-        return self._due - now
+            return self._look_after_calls()
+        events: list[Event] = []
+        try:
+            end = self._serve(link, events)
+        except BaseException as error:
+            end = error
+        if end is not None:
+            self._leave(link, end)
+        # Last of all: who is woken by this has to wait until this thread waits again.
+        try:
+            self._act(events)
+        except BaseException as error:
+            self._leave(link, error)
+        return self._due - self._clock()
 
     def broke(self, error: BaseException) -> None:
         """The reactor has no turn for this connection any more."""
@@ -448,29 +451,41 @@ class Connection:
         if link is not None:
             self._leave(link, error)
 
-    def _serve(self, link: Link) -> None:
-        """Read, write, and do what is due.
+    def _serve(self, link: Link, events: list[Event]) -> BaseException | None:
+        """Read, do what is due, and write.
 
-        Raises:
-            ConnectionFailed: the connection has ended.
-            Stopped: the session is finished.
+        Args:
+            link: the connection.
+            events: where to put what has to be acted upon.
+
+        Returns:
+            Why the connection is at its end, or None.
         """
         transport = link.transport
-        messages, end = transport.receive_ready()
-        if messages or transport.has_pongs:
-            self._received(messages)
-        if link.blocked:
-            self._write(link, resuming=True)
-        # Only after what had come was read: late is not dead.
+        messages, lost = transport.receive_ready()
+        batch = _decoded(messages)
         now = self._clock()
-        if now >= self._due:
-            self.tell(self._session.time_passed, now, transport.heard)
-        self._check(link, now, end)
-        self._reactor.watch(self, transport.socket, transport.socket.wants_write)
-
-    def _received(self, messages: Sequence[bytes]) -> None:
-        batch = [frame for frame in map(_decoded, messages) if frame is not None]
-        self.tell(self._take_in, batch, self._clock())
+        with self._lock:
+            self._take_in(batch, now)
+            # Only after what had come was read: late is not dead.
+            if now >= self._due:
+                self._session.time_passed(now, transport.heard)
+            events += self._take_events()
+            writing = self._take_to_write()
+            self._due = self._session.next_deadline(now)
+            finished = self._session.finished(now)
+        if writing is not None:
+            self._write(link)
+        elif link.blocked:
+            self._write(link, resuming=True)
+        if link.blocked:
+            self._due = min(self._due, self._stalled_at(link))
+        end = self._hung_up() or lost or link.broken or self._end(link, now, finished)
+        # At its end the socket may be closed already.
+        if end is None:
+            sock = transport.socket
+            self._reactor.watch(self, sock, sock.wants_write)
+        return end
 
     def _take_in(self, batch: Sequence[Frame], now: float) -> None:
         for frame in batch:
@@ -478,23 +493,22 @@ class Connection:
             if self._session.hangup is None:
                 self._session.frame_received(frame, now)
 
-    def _check(self, link: Link, now: float, end: ConnectionLost | None) -> None:
-        """Raise if the connection, or the session, is at its end."""
+    def _hung_up(self) -> BaseException | None:
+        """Why the session wants the connection to end, or None."""
         match self._session.hangup:
+            case None:
+                return None
             case ch.Lost(reason):
-                raise ConnectionLost(reason)
+                return ConnectionLost(reason)
             case ch.Refused(reason):
                 reason = self._settings.redact(reason)
-                raise JoinRefused(f"the platform refused the join: {reason}", reason)
-            case ch.Left():
-                raise Stopped
-        if end is not None:
-            raise end
-        if link.broken is not None:
-            raise link.broken
+                return JoinRefused(f"the platform refused the join: {reason}", reason)
+        return Stopped()
+
+    def _end(self, link: Link, now: float, finished: bool) -> BaseException | None:
         if link.blocked and now >= self._stalled_at(link):
-            raise ConnectionLost("the platform stopped reading")
-        self._check_finished()
+            return ConnectionLost("the platform stopped reading")
+        return Stopped() if finished else None
 
     def _stalled_at(self, link: Link) -> float:
         return link.transport.progress + self._settings.connection_timeout
@@ -505,14 +519,16 @@ class Connection:
         if finished:
             raise Stopped
 
-    def _look_after_calls(self) -> None:
-        """Do what is due without a connection."""
+    def _look_after_calls(self) -> float:
+        """Do what is due without a connection; as `turn`."""
         now = self._clock()
         self.tell(self._session.time_passed, now, now)
         with self._lock:
             finished = self._session.finished(now)
+            self._due = self._session.next_deadline(now)
         if finished:
             self._interrupt()
+        return self._due - now
 
     def _leave(self, link: Link, why: BaseException) -> None:
         """Give a connection that has ended to a thread that may wait."""
@@ -564,9 +580,11 @@ class Connection:
             return self._link is not link or self._take_to_write() is None
 
 
-def _decoded(message: bytes) -> Frame | None:
-    try:
-        return frames.decode(message)
-    except frames.FrameError as error:
-        logger.warning("passed over an unreadable message: %s", error)
-        return None
+def _decoded(messages: Sequence[bytes]) -> list[Frame]:
+    batch = []
+    for message in messages:
+        try:
+            batch.append(frames.decode(message))
+        except frames.FrameError as error:
+            logger.warning("passed over an unreadable message: %s", error)
+    return batch

@@ -231,6 +231,7 @@ class Reactor:
         try:
             seconds = member.turn()
         except BaseException as error:
+            logger.critical("a connection's turn failed", exc_info=error)
             self._forget(member)
             member.broke(error)
         else:
