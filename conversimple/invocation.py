@@ -24,12 +24,12 @@ from .errors import ToolError
 from .tools import Tool, build_validator, load_arguments
 
 if TYPE_CHECKING:
-    from .validation import QuickValidator
+    from jsonschema.protocols import Validator
 
 logger = logging.getLogger(__name__)
 
 # A validator is costly to make, and the tools of a class are the same for all agents.
-_validators: WeakKeyDictionary[Tool, QuickValidator] = WeakKeyDictionary()
+_validators: WeakKeyDictionary[Tool, Validator] = WeakKeyDictionary()
 
 _NOTHING = object()
 _NOTHING_AROUND = nullcontext()
@@ -49,7 +49,7 @@ class _Ready(NamedTuple):
 
     tool: Tool
     function: Callable[..., Any]
-    validator: QuickValidator
+    validator: Validator
 
 
 class Toolbox:
@@ -191,7 +191,7 @@ def _defaults(tool: Tool) -> dict[str, Any]:
     }
 
 
-def validator_of(tool: Tool) -> QuickValidator:
+def validator_of(tool: Tool) -> Validator:
     """The validator of a tool's arguments, made when it is first needed."""
     if tool not in _validators:
         _validators[tool] = build_validator(tool)

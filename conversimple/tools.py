@@ -21,7 +21,7 @@ from .core.schema.violations import InvalidArguments, Violation, explain, merged
 from .errors import ToolDefinitionError
 
 if TYPE_CHECKING:
-    from .validation import QuickValidator
+    from jsonschema.protocols import Validator
 
 MAX_TIMEOUT = 300
 
@@ -471,7 +471,7 @@ def _takes_self(function: Any) -> bool:
 # Checking a call ----------------------------------------------------------------------
 
 
-def build_validator(tool: Tool) -> QuickValidator:
+def build_validator(tool: Tool) -> Validator:
     """Make the validator of a tool's arguments, once, before the first call.
 
     Raises:
@@ -480,7 +480,7 @@ def build_validator(tool: Tool) -> QuickValidator:
     # Importing conversimple must stay cheap, so jsonschema waits until here.
     from jsonschema import Draft202012Validator, SchemaError
 
-    from .validation import QuickValidator
+    from .validation import validator_for
 
     schema = tool.parameters.strict
     try:
@@ -488,12 +488,10 @@ def build_validator(tool: Tool) -> QuickValidator:
     except SchemaError as error:
         problem = f"its schema is not valid at {error.json_path}; correct the model"
         raise ToolDefinitionError(tool.name, [problem]) from error
-    return QuickValidator(schema)
+    return validator_for(schema)
 
 
-def load_arguments(
-    tool: Tool, validator: QuickValidator, arguments: Any
-) -> dict[str, Any]:
+def load_arguments(tool: Tool, validator: Validator, arguments: Any) -> dict[str, Any]:
     """Check the arguments of a call, and turn them into the annotated types.
 
     Args:

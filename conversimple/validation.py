@@ -1,6 +1,6 @@
-"""A JSON Schema validator that loses no time on what plainly fits.
+"""JSON Schema validators that lose no time on what plainly fits.
 
-What may not fit is left to jsonschema, so that every error is its.
+What may not fit is left to jsonschema's own keywords, so that every error is theirs.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 from referencing import Registry
 
-Schema = Mapping[str, Any]
 Errors = Iterable[ValidationError]
-Fits = Callable[[Any], bool]
 
 _ORDINARY: Mapping[str, Callable[..., Errors]] = Draft202012Validator.VALIDATORS
 _NAMES: Mapping[type, frozenset[str]] = {
@@ -28,138 +26,84 @@ _NAMES: Mapping[type, frozenset[str]] = {
     type(None): frozenset({"null"}),
 }
 # Without a format checker jsonschema takes "format" for a remark, too.
-_REMARKS = {
-    *("format", "contentEncoding"),
+_TYPE_AND_REMARKS = {
+    *("type", "format", "contentEncoding"),
     *("title", "description", "default", "examples"),
 }
 
 
-class QuickValidator:
-    """A validator for a schema that is known to be one."""
-
-    def __init__(self, schema: Schema) -> None:
-        self._fits = plain_check(schema)
-        # With an empty registry no reference is ever fetched over the network.
-        self._thorough: Validator = _Thorough(schema, registry=Registry())
-
-    def iter_errors(self, value: Any) -> Errors:
-        """What is wrong with a value."""
-        return () if self._fits(value) else self._thorough.iter_errors(value)
+def validator_for(schema: Mapping[str, Any]) -> Validator:
+    """Make a validator for a schema that is known to be one."""
+    # With an empty registry no reference is ever fetched over the network.
+    return _QuickValidator(schema, registry=Registry())
 
 
-def plain_check(schema: Any) -> Fits:
-    """Make a check that says True of what certainly fits.
-
-    False means that a closer look is needed, as for every schema with a keyword that
-    is not known here.
-    """
-    if not isinstance(schema, dict):
-        return _anything if schema is True else _unclear
-    keywords = schema.keys() - _REMARKS
-    if not keywords <= _CHECKS.keys():
-        return _unclear
-    checks = [_CHECKS[keyword](schema[keyword], schema) for keyword in keywords]
-    if len(checks) == 1:
-        return checks[0]
-    return lambda value: all([check(value) for check in checks])
-
-
-def _anything(value: Any) -> bool:
-    return True
-
-
-def _unclear(value: Any) -> bool:
-    return False
-
-
-# Each makes the check of one keyword, from what it says and the schema around it.
-
-
-def _type(said: str | list[str], schema: Schema) -> Fits:
-    names = {said} if isinstance(said, str) else set(said)
-    kinds = {kind for kind, has in _NAMES.items() if has & names}
-    return lambda value: type(value) in kinds
-
-
-def _enum(said: list[Any], schema: Schema) -> Fits:
-    # Of other types equal ones may differ, such as 1 and true.
-    texts = {choice for choice in said if type(choice) is str}
-    return lambda value: type(value) is str and value in texts
-
-
-def _properties(said: Schema, schema: Schema) -> Fits:
-    checks = {name: plain_check(subschema) for name, subschema in said.items()}
-
-    def fits(value: Any) -> bool:
-        if isinstance(value, dict):
-            for name, item in value.items():
-                if name in checks and not checks[name](item):
-                    return False
-        return True
-
-    return fits
-
-
-def _required(said: list[str], schema: Schema) -> Fits:
-    names = set(said)
-    return lambda value: not isinstance(value, dict) or value.keys() >= names
-
-
-def _additional_properties(said: Any, schema: Schema) -> Fits:
-    known = schema.get("properties", {}).keys()
-    check = plain_check(said)
-    return lambda value: (
-        not isinstance(value, dict)
-        or value.keys() <= known
-        or all(check(value[name]) for name in value.keys() - known)
-    )
-
-
-def _items(said: Any, schema: Schema) -> Fits:
-    check = plain_check(said)
-    return lambda value: not isinstance(value, list) or all(map(check, value))
-
-
-def _any_of(said: list[Any], schema: Schema) -> Fits:
-    # A reference that leads nowhere is an error unless an earlier schema fits.
-    return plain_check(said[0])
-
-
-_CHECKS: Mapping[str, Callable[[Any, Schema], Fits]] = {
-    "type": _type,
-    "enum": _enum,
-    "properties": _properties,
-    "required": _required,
-    "additionalProperties": _additional_properties,
-    "items": _items,
-    "anyOf": _any_of,
-}
-
-
-# Also of what needs a closer look, most parts do not.
-
-
-def _unclear_properties(
-    validator: Validator, properties: Schema, value: Any, schema: Schema
+def _type(
+    validator: Validator, names: str | list[str], instance: Any, schema: Any
 ) -> Errors:
-    if isinstance(value, dict):
+    if _is_plainly(names, instance):
+        return ()
+    return _ORDINARY["type"](validator, names, instance, schema)
+
+
+def _properties(
+    validator: Validator, properties: Mapping[str, Any], instance: Any, schema: Any
+) -> Errors:
+    if isinstance(instance, dict):
         properties = {
             name: subschema
             for name, subschema in properties.items()
-            if name in value and not plain_check(subschema)(value[name])
+            if name in instance and not _fits_plainly(subschema, instance[name])
         }
-    return _ORDINARY["properties"](validator, properties, value, schema)
-
-
-def _unclear_items(
-    validator: Validator, items: Any, value: Any, schema: Schema
-) -> Errors:
-    if _items(items, schema)(value):
+    if not properties:
         return ()
-    return _ORDINARY["items"](validator, items, value, schema)
+    return _ORDINARY["properties"](validator, properties, instance, schema)
 
 
-_Thorough: type[Validator] = extend(  # type: ignore[no-untyped-call]
+def _required(
+    validator: Validator, names: list[str], instance: Any, schema: Any
+) -> Errors:
+    if isinstance(instance, dict) and instance.keys() >= set(names):
+        return ()
+    return _ORDINARY["required"](validator, names, instance, schema)
+
+
+def _additional_properties(
+    validator: Validator, subschema: Any, instance: Any, schema: Any
+) -> Errors:
+    known = schema.get("properties", {}).keys()
+    if isinstance(instance, dict) and instance.keys() <= known:
+        return ()
+    return _ORDINARY["additionalProperties"](validator, subschema, instance, schema)
+
+
+def _items(validator: Validator, subschema: Any, instance: Any, schema: Any) -> Errors:
+    if isinstance(instance, list):
+        if all(_fits_plainly(subschema, item) for item in instance):
+            return ()
+    return _ORDINARY["items"](validator, subschema, instance, schema)
+
+
+def _fits_plainly(schema: Any, value: Any) -> bool:
+    """Whether a schema asks for no more than a type, and the value has it."""
+    if not isinstance(schema, dict) or not schema.keys() <= _TYPE_AND_REMARKS:
+        return False
+    return "type" not in schema or _is_plainly(schema["type"], value)
+
+
+def _is_plainly(names: str | list[str], value: Any) -> bool:
+    """Whether a value has one of the types; False if that needs a closer look."""
+    has = _NAMES.get(type(value), frozenset())
+    return names in has if isinstance(names, str) else not has.isdisjoint(names)
+
+
+_QuickValidator: type[Validator] = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
-    {"properties": _unclear_properties, "items": _unclear_items},
+    {
+        "type": _type,
+        "properties": _properties,
+        "required": _required,
+        "additionalProperties": _additional_properties,
+        "items": _items,
+    },
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
-from conversimple.validation import QuickValidator
+from conversimple.validation import validator_for
 from tests.core.helpers import patient
 
 NAMES = ("a", "b", "c")
@@ -78,7 +78,7 @@ def findings(validator: Any, instance: Any) -> list[Any]:
 def agree(schema: Any, instance: Any) -> bool:
     """Whether both validators find the same, or fail in the same way."""
     ordinary = Draft202012Validator(schema, registry=Registry())
-    return repr(outcome(QuickValidator(schema), instance)) == repr(
+    return repr(outcome(validator_for(schema), instance)) == repr(
         outcome(ordinary, instance)
     )
 
