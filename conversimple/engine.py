@@ -44,7 +44,7 @@ from .core.session import Session
 from .core.states import ConnectionState
 from .errors import AgentStateError, ConfigurationError, ConnectionFailed
 from .invocation import Invoked, Toolbox
-from .runtime.connection import Connection, SessionLock
+from .runtime.connection import Connection, SessionLock, is_logged
 from .runtime.leaving import leave_at_exit, listed
 from .runtime.lifecycle import LifecycleFuture
 from .runtime.workers import shared
@@ -407,7 +407,7 @@ def _session(
         clock=time.monotonic,
         timestamp=_timestamp,
         journaled=settings.journal is not None,
-        is_loud=logging.getLogger("conversimple.core.session").isEnabledFor,
+        is_loud=is_logged,
     )
     return Session(
         channel, ledger, Toolset(offers, registration), options, time.monotonic()

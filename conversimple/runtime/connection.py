@@ -175,7 +175,7 @@ class Connection:
 
     def _act(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, Note) and session_logger.isEnabledFor(event.level):
+            if isinstance(event, Note) and is_logged(event.level):
                 session_logger.log(event.level, event.text, *self._discreet(event))
         self._owner.act(events)
 
@@ -578,6 +578,11 @@ class Connection:
         with self._lock:
             link.flushing = False
             return self._link is not link or self._take_to_write() is None
+
+
+def is_logged(level: int) -> bool:
+    """Whether anybody wants the session's log records of a level."""
+    return session_logger.isEnabledFor(level)
 
 
 def _decoded(messages: Sequence[bytes]) -> list[Frame]:
