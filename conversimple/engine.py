@@ -257,29 +257,39 @@ class Engine:
                 self._workers.post(context, self._run, call)
             else:
                 executor = self._settings.executor
-                self._workers.submit(context, self._run, call, executor=executor)
+                self._workers.submit(context, self._run_here, call, executor=executor)
         except RuntimeError as error:
             logger.error("no thread for call %r: %s", call.call_id, error)
             failure = Failure("tool_execution_error", "the agent has no thread for it")
-            self._answered(call, Invoked(failure))
+            self._answered(call, Invoked(failure), write=True)
 
     def _run(self, call: ToolCall) -> None:
+        """Run a call on a thread of the pool."""
+        if self._run_here(call, write=False):
+            self._workers.write_after_job(self._connection.flush)
+
+    def _run_here(self, call: ToolCall, write: bool = True) -> bool:
+        """Run a call on this thread; returns whether its answer may be unwritten."""
         invoked = self._toolbox.invoke(call, self._before)
-        if invoked is not None and self._answered(call, invoked):
-            with calling(call):
-                self._callbacks.run_here(COMPLETED, call.call_id, invoked.value)
-            self._over(call)
+        if invoked is None:
+            return False
+        if not self._answered(call, invoked, write):
+            return not write
+        with calling(call):
+            self._callbacks.run_here(COMPLETED, call.call_id, invoked.value)
+        self._over(call)
+        return False
 
     async def _run_async(self, call: ToolCall) -> None:
         invoked = await self._invoke_async(call)
         if invoked is None:
             return
-        told = self._answered(call, invoked, write=False)
-        self._workers.write_soon(self._connection.flush)
-        if told:
+        if self._answered(call, invoked, write=False):
             with calling(call):
                 await self._callbacks.await_here(COMPLETED, call.call_id, invoked.value)
             self._over(call)
+        else:
+            self._workers.write_soon(self._connection.flush)
 
     async def _invoke_async(self, call: ToolCall) -> Invoked | None:
         task = asyncio.current_task()
@@ -324,8 +334,15 @@ class Engine:
         verdict = self._journal.begin(call, once, tool.idempotent)
         return tell(session.judged, call, verdict, time.monotonic())
 
-    def _answered(self, call: ToolCall, invoked: Invoked, write: bool = True) -> bool:
-        """Tell the outcome; returns whether the completion is still to be told."""
+    def _answered(self, call: ToolCall, invoked: Invoked, write: bool) -> bool:
+        """Tell the outcome; returns whether the completion is still to be told.
+
+        Args:
+            call: the call.
+            invoked: how it ended.
+            write: write the answer now; else, unless the completion is to be told,
+                somebody has to write it soon.
+        """
         told = isinstance(invoked.outcome, Success) and COMPLETED in self._callbacks
         accepted = self._connection.tell(
             self._session.answered,
@@ -333,7 +350,7 @@ class Engine:
             invoked.outcome,
             time.monotonic(),
             not told,
-            write=write,
+            write=write or told,
         )
         return told and accepted
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
 LINGER = 1.0
+TOGETHER = 0.001
 
 Job = Callable[[], object]
+Write = Callable[[], None]
 
 
 class Crew:
@@ -38,6 +41,8 @@ class Crew:
         # A thread at hand waits for its gate to be released.
         self._at_hand: list[threading.Lock] = []
         self._closed = False
+        self._unwritten: dict[Write, None] = {}
+        self._wrote_at = 0.0
 
     def put(self, job: Job) -> None:
         """Have a job run soon. It should not raise.
@@ -60,6 +65,22 @@ class Crew:
                 self._jobs.remove(job)
             raise
 
+    def write_soon(self, write: Write) -> None:
+        """At the end of a job: have something written; many such at once only once.
+
+        It waits only while this thread goes on with other short jobs, and another one
+        is on its way: that one writes before all else, should the next job take long.
+        """
+        now = time.monotonic()
+        with self._lock:
+            self._unwritten[write] = None
+            busy = self._jobs and self._coming
+            if busy and now - self._wrote_at < TOGETHER:
+                return
+            self._wrote_at = now
+            writes = self._take_writes()
+        _write_all(writes)
+
     def close(self) -> None:
         """Keep no thread at hand any more."""
         with self._lock:
@@ -67,6 +88,10 @@ class Crew:
             gates, self._at_hand = self._at_hand, []
         for gate in gates:
             gate.release()
+
+    def _take_writes(self) -> dict[Write, None]:
+        writes, self._unwritten = self._unwritten, {}
+        return writes
 
     def _choose(self) -> threading.Lock | None:
         """The gate of whoever is to come; None if it is somebody new."""
@@ -90,21 +115,29 @@ class Crew:
             arrived = self._wait(gate)
 
     def _next(self, arrived: bool) -> Job | None:
+        writes: dict[Write, None] = {}
         with self._lock:
             if arrived:
                 self._coming = False
-            if not self._jobs:
-                return None
-            job = self._jobs.popleft()
-            if not self._jobs or self._coming:
-                return job
-            gate = self._choose()
+            job = self._jobs.popleft() if self._jobs else None
+            calls = bool(self._jobs) and not self._coming
+            gate = self._choose() if calls else None
+            # Whoever arrives writes, and whoever is the last to be able to.
+            if self._unwritten and (arrived or job is None or not self._coming):
+                writes = self._take_writes()
+        _write_all(writes)
+        if calls:
+            self._call_another(gate)
+        return job
+
+    def _call_another(self, gate: threading.Lock | None) -> None:
         try:
             self._call(gate)
         except RuntimeError:  # then this thread does the others, one after another
             with self._lock:
                 self._coming = False
-        return job
+                writes = self._take_writes()
+            _write_all(writes)
 
     def _run(self, job: Job) -> None:
         try:
@@ -126,3 +159,11 @@ class Crew:
                 return False
         gate.acquire()  # called at the last moment
         return True
+
+
+def _write_all(writes: dict[Write, None]) -> None:
+    for write in writes:
+        try:
+            write()
+        except BaseException:
+            logger.critical("a write failed", exc_info=True)

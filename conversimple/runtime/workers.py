@@ -141,6 +141,14 @@ class Workers:
         """
         self._loop_for(coroutine).launch(context, coroutine, title)
 
+    def write_after_job(self, write: Callable[[], None]) -> None:
+        """In what was posted: have something written, many at once only once."""
+        crew = self._crew
+        if crew is not None:
+            crew.write_soon(write)
+        else:  # the last agent has stopped, and this thread is about to end
+            write()
+
     def write_soon(self, write: Callable[[], None]) -> None:
         """On the private loop: have something written, many at once only once."""
         loop = self._loop

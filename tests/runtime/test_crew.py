@@ -219,3 +219,111 @@ def test_a_refusal_that_came_too_late() -> None:
     crew.close()
     crew.put(lambda: done.append("done"))
     assert done == ["done"]
+
+
+# Writing together.
+
+
+def test_the_last_job_writes_at_once(crew: Crew) -> None:
+    """Nobody else is there to do it, and nothing else to be done before."""
+    written = threading.Event()
+    crew.put(lambda: crew.write_soon(written.set))
+    assert written.wait(WAIT)
+
+
+def test_short_jobs_write_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While others are to be done at once, and another thread is on its way."""
+    monkeypatch.setattr(crews, "TOGETHER", 60)
+    pool = ByHand()
+    crew = Crew(pool.submit)
+    crew._wrote_at = float("inf")  # just now
+    seen: list[Any] = []
+
+    def job(number: int) -> None:
+        seen.append(number)
+        crew.write_soon(write)
+
+    def write() -> None:
+        seen.append("written")
+
+    for number in range(4):
+        crew.put(lambda number=number: job(number))  # type: ignore[misc]
+    crew.close()
+    pool.called[0]()
+    assert seen == [0, 1, 2, 3, "written"]
+
+
+def test_what_is_unwritten_waits_for_no_long_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread that was on its way writes first of all."""
+    monkeypatch.setattr(crews, "TOGETHER", 60)
+    pool = ByHand()
+    crew = Crew(pool.submit)
+    crew._wrote_at = float("inf")  # just now
+    seen: list[str] = []
+
+    def short() -> None:
+        crew.write_soon(lambda: seen.append("written"))
+        seen.append("short")
+
+    def long() -> None:
+        assert seen == ["short"]
+        pool.called[1]()
+        seen.append("long")
+
+    crew.put(short)
+    crew.put(long)
+    crew.put(lambda: seen.append("another"))
+    crew.close()
+    pool.called[0]()
+    assert seen == ["short", "written", "another", "long"]
+
+
+def test_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many short jobs there are: after a moment there is a write."""
+    monkeypatch.setattr(crews, "TOGETHER", 0)
+    pool = ByHand()
+    crew = Crew(pool.submit)
+    seen: list[str] = []
+    for _ in range(3):
+        crew.put(lambda: crew.write_soon(lambda: seen.append("written")))
+    crew.close()
+    pool.called[0]()
+    assert seen == ["written"] * 3
+
+
+def test_a_write_that_raises_is_told(
+    crew: Crew, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It should not; the thread goes on."""
+    done = threading.Event()
+
+    def fail() -> None:
+        raise ValueError("x")
+
+    crew.put(lambda: crew.write_soon(fail))
+    crew.put(done.set)
+    assert done.wait(WAIT)
+    eventually(lambda: "a write failed" in caplog.text)
+
+
+def test_without_another_thread_it_is_written_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody can be relied on who cannot be called."""
+    monkeypatch.setattr(crews, "TOGETHER", 60)
+    pool = ByHand()
+    crew = Crew(pool.submit)
+    crew._unwritten = {lambda: seen.append("written"): None}
+    seen: list[str] = []
+    crew.put(lambda: seen.append("one"))
+    crew.put(lambda: seen.append("two"))
+    crew.close()
+
+    def refuse(work: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    crew._submit = refuse
+    pool.called[0]()
+    assert seen == ["written", "one", "two"]
