@@ -38,6 +38,8 @@ class Crew:
         self._lock = threading.Lock()
         self._jobs: deque[Job] = deque()
         self._coming = False
+        # Who comes was at hand; a new one may have to wait until a pool has room.
+        self._surely = False
         # A thread at hand waits for its gate to be released.
         self._at_hand: list[threading.Lock] = []
         self._closed = False
@@ -69,12 +71,12 @@ class Crew:
         """At the end of a job: have something written; many such at once only once.
 
         It waits only while this thread goes on with other short jobs, and another one
-        is on its way: that one writes before all else, should the next job take long.
+        is surely on its way: that one writes first of all, should the next take long.
         """
         now = time.monotonic()
         with self._lock:
             self._unwritten[write] = None
-            busy = self._jobs and self._coming
+            busy = self._jobs and self._coming and self._surely
             if busy and now - self._wrote_at < TOGETHER:
                 return
             self._wrote_at = now
@@ -96,6 +98,7 @@ class Crew:
     def _choose(self) -> threading.Lock | None:
         """The gate of whoever is to come; None if it is somebody new."""
         self._coming = True
+        self._surely = bool(self._at_hand)
         return self._at_hand.pop() if self._at_hand else None
 
     def _call(self, gate: threading.Lock | None) -> None:
@@ -123,7 +126,8 @@ class Crew:
             calls = bool(self._jobs) and not self._coming
             gate = self._choose() if calls else None
             # Whoever arrives writes, and whoever is the last to be able to.
-            if self._unwritten and (arrived or job is None or not self._coming):
+            sure = self._coming and self._surely
+            if self._unwritten and (arrived or job is None or not sure):
                 writes = self._take_writes()
         _write_all(writes)
         if calls:

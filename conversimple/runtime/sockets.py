@@ -11,6 +11,7 @@ from threading import Lock
 from typing import NamedTuple
 
 CHUNK = 64 * 1024
+WHOLE = 1024 * 1024
 HEAD = 64
 
 
@@ -140,6 +141,8 @@ class GuardedSocket:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         sock.setblocking(False)
+        # TLS makes records of what it is given, and holds the mutex meanwhile.
+        self._most = CHUNK if isinstance(sock, ssl.SSLSocket) else WHOLE
         self.waker = waker
         self._sock = sock
         self._clock = clock
@@ -182,7 +185,7 @@ class GuardedSocket:
         """Have `data` written after what is still unsent."""
         if not self._unsent:
             self.progress = self._clock()
-        self._unsent = memoryview(bytes(self._unsent) + data)
+        self._unsent = memoryview(bytes(self._unsent) + data if self._unsent else data)
 
     def write_some(self) -> bool:
         """Write what the kernel takes now; returns whether that was everything.
@@ -196,7 +199,7 @@ class GuardedSocket:
         while self._unsent:
             try:
                 with self._mutex:
-                    count = self._sock.send(self._unsent[:CHUNK])
+                    count = self._sock.send(self._unsent[: self._most])
             except ssl.SSLWantReadError:
                 self._send_needs_read = True
                 return False

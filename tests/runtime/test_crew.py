@@ -231,12 +231,18 @@ def test_the_last_job_writes_at_once(crew: Crew) -> None:
     assert written.wait(WAIT)
 
 
-def test_short_jobs_write_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While others are to be done at once, and another thread is on its way."""
-    monkeypatch.setattr(crews, "TOGETHER", 60)
+def just_written(crew: Crew) -> None:
+    """Have a write wait if it may; somebody is at hand."""
+    crew._wrote_at = float("inf")
+    gate = threading.Lock()
+    gate.acquire()
+    crew._at_hand.append(gate)
+
+
+def test_short_jobs_write_together() -> None:
+    """While others are to be done at once, and another thread is surely on its way."""
     pool = ByHand()
     crew = Crew(pool.submit)
-    crew._wrote_at = float("inf")  # just now
     seen: list[Any] = []
 
     def job(number: int) -> None:
@@ -248,36 +254,52 @@ def test_short_jobs_write_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for number in range(4):
         crew.put(lambda number=number: job(number))  # type: ignore[misc]
-    crew.close()
+    just_written(crew)
+    crew._closed = True
     pool.called[0]()
     assert seen == [0, 1, 2, 3, "written"]
 
 
-def test_what_is_unwritten_waits_for_no_long_job(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The thread that was on its way writes first of all."""
-    monkeypatch.setattr(crews, "TOGETHER", 60)
+def test_nobody_relies_on_a_thread_that_is_not_there_yet() -> None:
+    """A pool may have no room: then each job writes by itself."""
     pool = ByHand()
     crew = Crew(pool.submit)
-    crew._wrote_at = float("inf")  # just now
-    seen: list[str] = []
-
-    def short() -> None:
-        crew.write_soon(lambda: seen.append("written"))
-        seen.append("short")
-
-    def long() -> None:
-        assert seen == ["short"]
-        pool.called[1]()
-        seen.append("long")
-
-    crew.put(short)
-    crew.put(long)
-    crew.put(lambda: seen.append("another"))
+    crew._wrote_at = float("inf")
+    seen: list[Any] = []
+    for number in range(3):
+        crew.put(
+            lambda number=number: crew.write_soon(  # type: ignore[misc]
+                lambda: seen.append(number)
+            )
+        )
     crew.close()
     pool.called[0]()
-    assert seen == ["short", "written", "another", "long"]
+    assert seen == [0, 1, 2]
+
+
+def test_what_is_unwritten_waits_for_no_long_job(crew: Crew) -> None:
+    """The thread that was on its way writes first of all."""
+    ready = threading.Event()
+    crew.put(ready.set)
+    assert ready.wait(WAIT)
+    eventually(lambda: crew._at_hand)
+    written, begin, done = threading.Event(), threading.Event(), threading.Event()
+
+    def prepare() -> None:
+        begin.wait(WAIT)
+        crew._wrote_at = float("inf")
+
+    def short() -> None:
+        crew.write_soon(written.set)
+
+    def long() -> None:
+        assert written.wait(WAIT)
+        done.set()
+
+    for job in (prepare, short, long, lambda: None):
+        crew.put(job)
+    begin.set()
+    assert done.wait(WAIT)
 
 
 def test_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +310,9 @@ def test_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     for _ in range(3):
         crew.put(lambda: crew.write_soon(lambda: seen.append("written")))
-    crew.close()
+    just_written(crew)
+    crew._wrote_at = 0.0
+    crew._closed = True
     pool.called[0]()
     assert seen == ["written"] * 3
 
@@ -308,11 +332,8 @@ def test_a_write_that_raises_is_told(
     eventually(lambda: "a write failed" in caplog.text)
 
 
-def test_without_another_thread_it_is_written_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_another_thread_it_is_written_at_once() -> None:
     """Nobody can be relied on who cannot be called."""
-    monkeypatch.setattr(crews, "TOGETHER", 60)
     pool = ByHand()
     crew = Crew(pool.submit)
     crew._unwritten = {lambda: seen.append("written"): None}
