@@ -11,31 +11,21 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
-
-from tenacity import RetryCallState, RetryError
 
 from ..core import channel as ch
 from ..core import frames
 from ..core.events import Event, Health, Note
 from ..core.frames import Frame
 from ..core.session import TOOLS_SHARE_OF_DRAIN, Session
-from ..errors import (
-    ConnectionFailed,
-    ConnectionLost,
-    JoinRefused,
-    RegistrationFailed,
-    RetriesExhausted,
-)
+from ..errors import ConnectionFailed, ConnectionLost, JoinRefused
 from ..settings import Settings
-from .backoff import Outage, Refusals, first_wait, retrying
-from .dial import Patience, warn_of_clear_text
+from .link import Link
 from .reactor import Reactor, shared
-from .sockets import Interrupted, Waker
-from .transport import NORMAL, Transport, open_transport
+from .search import Search, Stopped
+from .transport import Transport
 
 logger = logging.getLogger(__name__)
 session_logger = logging.getLogger("conversimple.core.session")
@@ -44,12 +34,7 @@ SessionLock: TypeAlias = threading.Lock
 
 T = TypeVar("T")
 
-LAST_WORDS = 0.5
 MAX_LOGGED = 1000
-
-
-class Stopped(Exception):
-    """The session is finished: end the thread."""
 
 
 class Owner(Protocol):
@@ -63,27 +48,6 @@ class Owner(Protocol):
 
     def ended(self, failure: BaseException | None) -> None:
         """The connection's thread is about to end."""
-
-
-class Link:
-    """The writing side of one transport.
-
-    Whoever sets `flushing` writes until nothing is left; nobody waits for it. When
-    the kernel takes no more, the reactor's thread finishes (`blocked`). After a
-    failure (`broken`) nobody writes any more.
-
-    Attributes:
-        texts: what whoever writes has to write next.
-    """
-
-    __slots__ = ("transport", "texts", "flushing", "blocked", "broken")
-
-    def __init__(self, transport: Transport) -> None:
-        self.transport = transport
-        self.texts: list[str] = []
-        self.flushing = False
-        self.blocked = False
-        self.broken: ConnectionLost | None = None
 
 
 class Connection:
@@ -108,7 +72,6 @@ class Connection:
         self._settings = settings
         self._owner = owner
         self._clock = clock
-        self._draw = draw
         # Guards the session, its outbox, and which link is the current one. No
         # user code, no log handler and no blocking call under it.
         self._lock = lock or threading.Lock()
@@ -116,14 +79,18 @@ class Connection:
         self._became_ready: threading.Condition | None = None
         self._session = session
         self._link: Link | None = None
-        self._refusals = Refusals()
-        retries = settings.max_reconnect_attempts
-        attempts = None if retries is None else retries + 1
-        self._outage = Outage(attempts, clock())
+        self._search = Search(
+            settings,
+            session,
+            tell=self.tell,
+            hear=self._hear,
+            lock=self._lock,
+            clock=clock,
+            draw=draw,
+        )
         self._reactor: Reactor
         # The reactor's thread's own: when the session has something to do.
         self._due = 0.0
-        self._waker: Waker | None = None
 
     # Any thread.
 
@@ -195,7 +162,7 @@ class Connection:
         if not self._session.state.final:
             self.tell(self._session.drain, self._clock(), timeout, tools)
             self._reactor.wake(self)
-            self._interrupt()
+            self._search.interrupt()
 
     def discard(self) -> None:
         """Give the descriptors back without a word to the platform.
@@ -206,8 +173,7 @@ class Connection:
         link = self._link
         if link is not None:
             link.transport.discard()
-        if self._waker is not None:
-            self._waker.close()
+        self._search.discard()
         self._reactor.discard()
 
     def health(self) -> Health:
@@ -230,11 +196,6 @@ class Connection:
         if self._session.ready or self._session.state.final:
             became_ready.notify_all()
 
-    def _interrupt(self) -> None:
-        waker = self._waker
-        if waker is not None:
-            waker.wake()
-
     # The thread between two connections.
 
     def _run(self, link: Link | None, why: BaseException | None) -> None:
@@ -246,8 +207,10 @@ class Connection:
         """
         failure: BaseException | None = None
         try:
-            with self._interruptible():
-                transport = self._seek(self._part(link, why))
+            if link is None or why is None:
+                transport = self._search.first()
+            else:
+                transport = self._search.next(link, why)
             self._open(transport)
             return
         except Stopped:
@@ -263,63 +226,6 @@ class Connection:
         self._reactor.remove(self)
         self._owner.ended(failure)
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Let others end the waits of this thread."""
-        waker = self._waker = Waker()
-        try:
-            yield
-        finally:
-            self._waker = None
-            waker.close()
-
-    def _seek(self, lost: ConnectionFailed | None) -> Transport:
-        """Dial until there is a connection.
-
-        Args:
-            lost: why the last connection ended, if it never proved good: it counts as
-                a failed attempt.
-        """
-        losses = [] if lost is None else [lost]
-
-        def attempt() -> Transport:
-            if losses:
-                raise losses.pop()
-            return self._dial()
-
-        policy = retrying(
-            self._settings,
-            outage=self._outage,
-            now=self._clock(),
-            is_permanent=self._is_permanent,
-            sleep=self._sleep,
-            before_sleep=self._attempt_failed,
-            draw=self._draw,
-        )
-        try:
-            return policy(attempt)
-        except RetryError as error:
-            last = error.last_attempt.exception()
-            raise RetriesExhausted(f"gave up trying: {last}") from last
-
-    def _dial(self) -> Transport:
-        assert self._waker is not None
-        while True:
-            self._check_finished()
-            deadline = self._clock() + self._settings.connection_timeout
-            deadline = min(deadline, self._session.drain_until)
-            try:
-                warn_of_clear_text(self._settings.platform_url)
-                return open_transport(
-                    self._settings, Patience(self._waker, deadline, self._clock)
-                )
-            except Interrupted:
-                continue
-            except ConnectionFailed:
-                # Cut short by the end of a stop, it says nothing of the platform.
-                self._check_finished()
-                raise
-
     def _open(self, transport: Transport) -> None:
         """Give a new connection to the reactor."""
         link = Link(transport)
@@ -329,100 +235,6 @@ class Connection:
             self._take_to_write()
         self._write(link)
         self._reactor.wake(self)
-
-    def _part(
-        self, link: Link | None, why: BaseException | None
-    ) -> ConnectionFailed | None:
-        """Close a connection that has ended.
-
-        Returns:
-            Why it ended, when it had not proved good.
-
-        Raises:
-            ConnectionFailed: there will be no other one.
-            BaseException: the session is finished, or there was a bug.
-        """
-        if link is None:
-            return None
-        assert self._waker is not None and why is not None
-        link.transport.wait_with(self._waker)
-        if not isinstance(why, ConnectionFailed):
-            self._lost(link, NORMAL)
-            raise why
-        if link.broken is not None and why is link.broken:
-            why = self._heard_out(link.transport, link.broken)
-        stable = self._lost(link, None, why)
-        if self._session.tools_are_poison:
-            raise RegistrationFailed(
-                "the platform fails each time the tools are registered"
-            ) from why
-        if not stable:
-            return why
-        self._begin_outage(why)
-        return None
-
-    def _begin_outage(self, why: ConnectionFailed) -> None:
-        """A good connection was lost: everybody comes back together, so wait a bit."""
-        retries = self._settings.max_reconnect_attempts
-        if retries == 0:
-            raise RetriesExhausted(f"not trying again: {why}") from why
-        self._outage = Outage(retries, self._clock())
-        self.tell(self._session.attempt_failed, str(why))
-        self._sleep(first_wait(self._settings, self._draw))
-
-    def _heard_out(
-        self, transport: Transport, why: ConnectionFailed
-    ) -> ConnectionFailed:
-        """Read what has come, whose end says more than a failure to write."""
-        until = self._clock() + LAST_WORDS
-        try:
-            while self._clock() < until:
-                # None may be a PING, or part of a message: there may be more behind it.
-                message = transport.receive(until)
-                if message is not None:
-                    batch = _decoded([message])
-                    self.tell(self._take_in, batch, self._clock())
-        except ConnectionLost as error:
-            return error
-        return why
-
-    def _lost(
-        self, link: Link, code: int | None, why: ConnectionFailed | None = None
-    ) -> bool:
-        """The connection is over; returns whether it had proved good."""
-        now = self._clock()
-        with self._lock:
-            # A close frame must not get into the midst of what somebody still writes.
-            writing = link.flushing
-            stable = self._session.stable(now)
-            if self._session.joined_at is not None:
-                self._refusals.joined()
-        link.transport.close(None if writing else code)
-        came = why.code if isinstance(why, ConnectionLost) else None
-        self.tell(self._session.transport_lost, now, came)
-        return stable
-
-    def _is_permanent(self, error: BaseException) -> bool:
-        permanent = self._refusals.is_permanent(error, self._clock())
-        return permanent and self._settings.enable_circuit_breaker
-
-    def _attempt_failed(self, state: RetryCallState) -> None:
-        self._outage.failed += 1
-        error = state.outcome.exception() if state.outcome else None
-        self.tell(self._session.attempt_failed, str(error))
-
-    def _sleep(self, seconds: float) -> None:
-        """Wait.
-
-        Raises:
-            Stopped: the session is finished.
-        """
-        assert self._waker is not None
-        until = self._clock() + seconds
-        while (left := until - self._clock()) > 0:
-            self._check_finished()
-            self._waker.sleep(left, self._clock)
-        self._check_finished()
 
     # The reactor's thread.
 
@@ -479,13 +291,18 @@ class Connection:
         elif link.blocked:
             self._write(link, resuming=True)
         if link.blocked:
-            self._due = min(self._due, self._stalled_at(link))
+            self._due = min(
+                self._due, link.stalled_at(self._settings.connection_timeout)
+            )
         end = self._hung_up() or lost or link.broken or self._end(link, now, finished)
         # At its end the socket may be closed already.
         if end is None:
             sock = transport.socket
             self._reactor.watch(self, sock, sock.wants_write)
         return end
+
+    def _hear(self, messages: list[bytes]) -> None:
+        self.tell(self._take_in, _decoded(messages), self._clock())
 
     def _take_in(self, batch: Sequence[Frame], now: float) -> None:
         for frame in batch:
@@ -506,18 +323,9 @@ class Connection:
         return Stopped()
 
     def _end(self, link: Link, now: float, finished: bool) -> BaseException | None:
-        if link.blocked and now >= self._stalled_at(link):
+        if link.blocked and now >= link.stalled_at(self._settings.connection_timeout):
             return ConnectionLost("the platform stopped reading")
         return Stopped() if finished else None
-
-    def _stalled_at(self, link: Link) -> float:
-        return link.transport.progress + self._settings.connection_timeout
-
-    def _check_finished(self) -> None:
-        with self._lock:
-            finished = self._session.finished(self._clock())
-        if finished:
-            raise Stopped
 
     def _look_after_calls(self) -> float:
         """Do what is due without a connection; as `turn`."""
@@ -527,7 +335,7 @@ class Connection:
             finished = self._session.finished(now)
             self._due = self._session.next_deadline(now)
         if finished:
-            self._interrupt()
+            self._search.interrupt()
         return self._due - now
 
     def _leave(self, link: Link, why: BaseException) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from conversimple.runtime.dial import Patience
 from conversimple.runtime.sockets import Waker
+from tests.runtime.harness import FastSleep, Warp
+from tests.support.scripted import CHANNEL, ScriptedServer
 from tests.support.threads import no_thread_left
 
 
@@ -31,3 +33,18 @@ def waker() -> Iterator[Waker]:
 def patience(waker: Waker) -> Patience:
     """Five seconds, which no test should need."""
     return Patience(waker, time.monotonic() + 5, time.monotonic)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """A platform that keeps the channel alive by itself."""
+    with ScriptedServer(auto=CHANNEL) as started:
+        yield started
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> FastSleep:
+    """Waits between attempts take no time, and put the clock forward."""
+    sleep = FastSleep(Warp())
+    monkeypatch.setattr(Waker, "sleep", lambda *arguments: sleep(*arguments))
+    return sleep

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from conversimple.core.calls import Limits, Offer
 from conversimple.core.channel import Channel
-from conversimple.core.events import Event, Notify, Open, Start, Success, Toolset
+from conversimple.core.events import Event, Note, Notify, Open, Start, Success
+from conversimple.core.events import Toolset
 from conversimple.core.ledger import Ledger
 from conversimple.core.messages import ToolCall
 from conversimple.core.answers import Options
@@ -22,7 +23,8 @@ from conversimple.core.session import Session
 from conversimple.runtime.connection import Connection
 from conversimple.runtime.sockets import Waker
 from conversimple.settings import Settings
-from tests.support.scripted import ScriptedConnection
+from tests.support.scripted import ScriptedConnection, ScriptedServer
+from tests.support.threads import eventually
 from tests.support.tls import client_context
 
 T = TypeVar("T")
@@ -263,3 +265,30 @@ def blackhole() -> Iterator[int]:
             yield listener.getsockname()[1]
         finally:
             close_both(*waiting)
+
+
+def joined(agent: Agent, server: ScriptedServer) -> ScriptedConnection:
+    """The next connection, once the agent knows that it joined."""
+    peer = server.accept()
+    peer.wait_joined()
+    eventually(lambda: agent.session.joined)
+    return peer
+
+
+def told(agent: Agent) -> list[str]:
+    """The log records of the session so far."""
+    texts: list[str] = []
+    while True:
+        try:
+            event = agent.events.get_nowait()
+        except queue.Empty:
+            return texts
+        if isinstance(event, Note):
+            texts.append(event.text % event.arguments)
+
+
+def drained(agent: Agent) -> list[Event]:
+    events = []
+    while not agent.events.empty():
+        events.append(agent.events.get_nowait())
+    return events
