@@ -255,6 +255,8 @@ class Connection:
             self._act(events)
         except BaseException as error:
             self._leave(link, error)
+        if end is None and link.transport.has_more:
+            return 0.0  # the others first
         return self._due - self._clock()
 
     def broke(self, error: BaseException) -> None:

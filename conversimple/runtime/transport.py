@@ -40,6 +40,7 @@ CONTROL_HEADER = 2
 FIN = 0x80
 MASKED = 0x80
 MAX_PONGS = 100
+MAX_FRAMES = 500
 KEYS = 256
 NORMAL = 1000
 NO_CODE = 1005
@@ -139,22 +140,28 @@ class Transport:
         return self._whole_message(frame)
 
     def receive_ready(self) -> tuple[list[bytes], ConnectionLost | None]:
-        """Read once, without waiting.
+        """Read what has come, without waiting, up to a number of frames.
 
         Returns:
             The text messages that are complete, and the end of the connection if it
-            came after them.
+            came after them. What `has_more` is read the next time.
         """
         messages: list[bytes] = []
         try:
-            while True:
+            for _ in range(MAX_FRAMES):
                 message = self.receive(AT_ONCE)
                 if message is not None:
                     messages.append(message)
                 if not self._sock.buffered:
-                    return messages, None
+                    break
         except ConnectionLost as error:
             return messages, error
+        return messages, None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something was read that `receive_ready` has not looked at."""
+        return self._sock.buffered
 
     @property
     def socket(self) -> GuardedSocket:

@@ -626,6 +626,20 @@ def test_what_has_come_is_read_at_once(waker: Waker) -> None:
         assert read_ready(transport, 1) == [b"4"]
 
 
+def test_a_flood_is_read_bit_by_bit(waker: Waker) -> None:
+    """Whoever reads for many has to get on to the next; nothing is lost meanwhile."""
+    count = 3 * transporting.MAX_FRAMES + 1
+    with ScriptedServer() as server, opened(server, waker) as (transport, peer):
+        peer.send_raw(b"".join(server_frame(1, b"%d" % n) for n in range(count)))
+        read: list[bytes] = []
+        while len(read) < count:
+            ready, _ = transport.receive_ready()
+            assert len(ready) <= transporting.MAX_FRAMES
+            read += ready
+        assert not transport.has_more
+        assert read == [b"%d" % n for n in range(count)]
+
+
 def read_ready(transport: Transport, count: int) -> list[bytes]:
     """So many messages, read without waiting for any."""
     messages: list[bytes] = []
