@@ -234,7 +234,8 @@ class Connection:
             self._link = link
             self._take_to_write()
         self._write(link)
-        self._reactor.wake(self)
+        # Should the reactor have died meanwhile, this begins it anew.
+        self._reactor.add(self)
 
     # The reactor's thread.
 
@@ -343,9 +344,9 @@ class Connection:
     def _leave(self, link: Link, why: BaseException) -> None:
         """Give a connection that has ended to a thread that may wait."""
         with self._lock:
-            left, self._link = self._link, None
-        if left is None:
-            return
+            if self._link is not link:
+                return
+            self._link = None
         self._reactor.watch(self, None)
         try:
             self._reactor.run(partial(self._run, link, why))

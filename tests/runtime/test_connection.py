@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import queue
+import selectors
 import socket
 import subprocess
 import sys
@@ -648,6 +649,25 @@ def test_a_thread_that_dies_is_visible(
     assert record.exc_info
     assert server.accept().wait_closed() in (1000, 1006)
     assert not agent.connection.wait_until_ready(WAIT)
+
+
+def test_a_reactor_that_died_meanwhile_is_begun_anew(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever was between two connections then is served all the same."""
+    with ScriptedServer(auto=CHANNEL) as server:
+        server.refuse(503, times=1)
+        with Agent(server.url, draw=lambda: 0.2) as agent:
+            eventually(lambda: agent.errors)
+
+            def fail(*_: object) -> None:
+                raise OSError("no descriptors")
+
+            with monkeypatch.context() as patched:
+                patched.setattr(selectors.DefaultSelector, "select", fail)
+                agent.connection._reactor.wake(agent.connection)
+                eventually(lambda: "died" in caplog.text)
+            joined(agent, server)
 
 
 def test_an_owner_that_raises_is_visible(server: ScriptedServer) -> None:
