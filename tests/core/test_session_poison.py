@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from conversimple.core.channel import Lost
 from conversimple.core.frames import Frame
 from conversimple.core.ledger import Ledger
+from conversimple.core.quarantine import LOSSES_TO_BELIEVE
 from conversimple.core.states import ConnectionState
 from tests.core.helpers import SessionDriver, in_conversation, joined, names_of, patient
 
@@ -591,7 +592,10 @@ def test_a_session_gets_on_by_its_deadlines_alone(
         for kind, _, details in driver.notified("on_error")
         if kind == "answer_given_up"
     ]
-    assert set(given_up) <= names, "an innocent answer was given up"
+    # A platform that fails for no reason, each time one answer is alone, accuses it.
+    for_no_reason = sum(fact == "fail 1011" for _, fact, _ in facts)
+    if for_no_reason < LOSSES_TO_BELIEVE:
+        assert set(given_up) <= names, "an innocent answer was given up"
     asked = {
         f"call_{number if fact == 'ask again' else count}"
         for count, (_, fact, number) in enumerate(facts)
