@@ -168,11 +168,23 @@ class GuardedSocket:
             self._received = self._fill()
             self._position = 0
         data = self._received[self._position : self._position + size]
-        self._position += len(data)
-        self.budget -= len(data)
+        self._spend(len(data))
+        return data
+
+    def take(self, size: int) -> bytes | None:
+        """So many bytes, if they have been read already; else None."""
+        end = self._position + size
+        if end > len(self._received):
+            return None
+        data = self._received[self._position : end]
+        self._spend(size)
+        return data
+
+    def _spend(self, size: int) -> None:
+        self._position += size
+        self.budget -= size
         if self.budget < 0:
             raise OSError("the message is larger than is accepted")
-        return data
 
     def send(self, data: bytes) -> int:
         """Write all of `data`, waiting until the deadline: for the handshake."""

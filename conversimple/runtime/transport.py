@@ -61,6 +61,23 @@ class _Discretion(logging.Filter):
 logging.getLogger("websocket").addFilter(_Discretion())
 
 
+class _Frames(websocket.frame_buffer):
+    """Reads frames as the library does, but at once what has come as a whole.
+
+    Its own way asks for each part of a frame through five functions.
+    """
+
+    def __init__(self, ws: Any, sock: GuardedSocket) -> None:
+        super().__init__(ws.frame_buffer.recv, skip_utf8_validation=True)
+        self._sock = sock
+
+    def recv_strict(self, bufsize: int) -> bytes:
+        """Read exactly so many bytes."""
+        # What came in parts, the library has begun to put together.
+        data = None if self.recv_buffer else self._sock.take(bufsize)
+        return super().recv_strict(bufsize) if data is None else data
+
+
 class Transport:
     """An open WebSocket.
 
@@ -73,6 +90,7 @@ class Transport:
     ) -> None:
         # websocket-client leaves these methods untyped.
         self._ws = cast(Any, ws)
+        self._ws.frame_buffer = _Frames(ws, sock)
         self._sock = sock
         self._clock = clock
         self._fragments: list[bytes] = []

@@ -627,3 +627,23 @@ def test_the_mutex_is_not_held_while_waiting(waker: Waker) -> None:
 def _read_quietly(guarded: GuardedSocket) -> None:
     with pytest.raises(Interrupted):
         guarded.recv(1)
+
+
+def test_what_was_read_can_be_taken(waker: Waker) -> None:
+    """All of it or nothing, and it counts towards the budget."""
+    fake = FakeSocket()
+    fake.incoming = [b"abcdef"]
+    guarded = guard(fake, waker)
+    guarded.budget = 6
+    assert guarded.take(1) is None
+    assert guarded.recv(2) == b"ab"
+    assert guarded.take(5) is None
+    assert guarded.take(3) == b"cde"
+    assert guarded.take(0) == b""
+    assert guarded.take(1) == b"f"
+    assert not guarded.buffered
+    fake.incoming = [b"gh"]
+    guarded.budget = 1
+    assert guarded.recv(1) == b"g"
+    with pytest.raises(OSError, match="larger"):
+        guarded.take(1)
