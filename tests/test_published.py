@@ -23,6 +23,7 @@ from conversimple import ConversimpleAgent, tool, tool_async
 from conversimple.local import LocalPlatform
 from tests.conftest import WAIT, Seen, finished, python, read_line
 from tests.support.scripted import ScriptedServer, fields
+from tests.support.threads import eventually
 
 QUICK_START = """
 import asyncio
@@ -298,7 +299,7 @@ def test_the_published_callbacks(
         with pytest.raises(Exception, match="closed"):
             conversation.call("fail")
         conversation.end()
-        platform.wait_until(lambda: agent.health().calls_running == 0, WAIT)
+        eventually(lambda: agent.health().calls_running == 0, WAIT)
     assert capsys.readouterr().out.splitlines() == [
         "🎤 Conversation started: conv_1",
         "🔧 Executing tool: fail",

@@ -18,6 +18,7 @@ from conversimple.local import LocalPlatform
 from tests.conftest import WAIT, finished, python, read_line
 from tests.runtime.harness import answers, blackhole, request
 from tests.support.scripted import ScriptedServer
+from tests.support.threads import eventually
 
 #: What a second of flushing may take on a busy machine.
 AT_ONCE = 5.0
@@ -465,7 +466,7 @@ def test_stopping_names_the_tools_that_run(
         with pytest.raises(ToolCallFailed, match="tool_timeout"):
             call.result(WAIT)
         conversation.request("other", {}, call_id="c2")
-        platform.wait_until(lambda: agent.health().calls_running == 1)
+        eventually(lambda: agent.health().calls_running == 1)
         agent.stop(timeout=0.2).result(WAIT)
         (text,) = warnings_in(caplog, "stopped with")
         assert text.endswith("still running: hang (call 'c1'), other (call 'c2')")
