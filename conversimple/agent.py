@@ -146,7 +146,10 @@ class ConversimpleAgent:
             but not inside the agent's own tools and callbacks. It resolves to a
             `StopReport` when nothing of the agent runs any more.
         """
-        engine = self.__here().engine
+        runtime = self.__here()
+        # Who stops an agent that another thread is just starting means that life.
+        with runtime.lock:
+            engine = runtime.engine
         if engine is None:
             return LifecycleFuture.resolved(StopReport())
         engine.stop(timeout)
@@ -373,8 +376,8 @@ class _Runtime:
         self.ledger = Ledger()
         # Guards the ledger, and the session of every life that uses it.
         self.session_lock = threading.Lock()
-        # Guards `engine` while it is replaced.
-        self.lock = threading.Lock()
+        # Guards `engine` while it is replaced; log handlers may call the agent inside.
+        self.lock = threading.RLock()
         self.engine: Engine | None = None
 
     def anew(self) -> _Runtime:

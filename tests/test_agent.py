@@ -33,6 +33,7 @@ from conversimple import (
     tool,
     tool_async,
 )
+from conversimple.engine import Engine
 from conversimple.local import LocalPlatform
 from tests.conftest import (
     WAIT,
@@ -144,6 +145,26 @@ def test_started_twice(platform: LocalPlatform) -> None:
         first.result(WAIT)
         assert agent.start() is first
     assert platform.handshakes == 1
+
+
+def test_stopped_while_another_thread_starts_it(
+    platform: LocalPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The life that is just beginning is the one that ends."""
+    agent = Weather("key", platform_url=platform.url)
+    stopper = threading.Thread(target=agent.stop)
+    begin = Engine.start
+
+    def begin_and_be_stopped(engine: Engine) -> None:
+        begin(engine)
+        stopper.start()
+        stopper.join(0.1)  # until it has gone wrong, or waits for this thread
+
+    monkeypatch.setattr(Engine, "start", begin_and_be_stopped)
+    with stopped_afterwards(agent):
+        agent.start()
+        stopper.join(WAIT)
+        eventually(lambda: state_of(agent) is ConnectionState.STOPPED)
 
 
 def test_started_for_another_conversation(platform: LocalPlatform) -> None:
@@ -1031,6 +1052,7 @@ def test_a_signal_drains(platform: LocalPlatform, signum: signal.Signals) -> Non
         assert (process.returncode, err) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_second_signal_leaves(platform: LocalPlatform) -> None:
     """It does not wait for the tool, and says what it left."""
     code = program(patience=2, releases=False)
@@ -1285,6 +1307,7 @@ def test_an_inherited_socket_is_closed(platform: LocalPlatform) -> None:
 # Many, and different ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_hundred_agents(platform: LocalPlatform) -> None:
     """Started and stopped in one process, they leave no thread."""
     agents = [Weather("key", f"c{i}", platform.url) for i in range(200)]
