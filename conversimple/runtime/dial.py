@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
+from traceback import clear_frames
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -234,6 +235,7 @@ def secure(
     """
     context = context or default_context()
     try:
+        sock.getpeername()  # a connection that was reset already
         wrapped = context.wrap_socket(
             sock, server_hostname=host, do_handshake_on_connect=False
         )
@@ -251,6 +253,9 @@ def secure(
         ) from error
     except OSError as error:
         sock.close()
+        # A reset inside wrap_socket() makes it lose the descriptor: then only the
+        # frames of the error hold it.
+        clear_frames(error.__traceback__)
         raise PlatformUnreachable(
             f"TLS with {host} failed: {describe(error)}"
         ) from error

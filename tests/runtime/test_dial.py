@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import queue
+import select
 import socket
 import ssl
 import threading
@@ -28,6 +29,7 @@ from tests.support.rawserver import (
     sending,
     silent,
 )
+from tests.support.threads import eventually
 
 V4 = socket.AF_INET
 
@@ -349,6 +351,7 @@ def test_a_silent_tls_peer_is_interrupted(patience: Patience) -> None:
             dial(secure_url(server), patience, tls.client_context())
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning")
 @pytest.mark.parametrize(
     "peer", [closing, resetting, sending(b"HTTP/1.1 400 Bad Request\r\n\r\n")]
 )
@@ -357,6 +360,32 @@ def test_a_tls_handshake_that_fails_is_transient(patience: Patience, peer: Any) 
     with RawServer(peer) as server, pytest.raises(PlatformUnreachable) as caught:
         dial(secure_url(server), patience, tls.client_context())
     assert caught.value.retryable
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="there is no poll()")
+@pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning")
+def test_a_reset_inside_of_wrapping_leaks_no_descriptor(patience: Patience) -> None:
+    """Not even as long as somebody keeps the error."""
+    reached = threading.Event()
+
+    def reset_late(sock: socket.socket, ended: threading.Event) -> None:
+        reached.wait(WAIT)
+        resetting(sock, ended)
+
+    class Late(ssl.SSLContext):
+        def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> Any:
+            reached.set()
+            ready = select.poll()
+            ready.register(sock, 0)
+            assert ready.poll(1000 * WAIT)
+            return super().wrap_socket(sock, *args, **kwargs)
+
+    with RawServer(reset_late) as server:
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(PlatformUnreachable) as caught:
+            dial(secure_url(server), patience, Late(ssl.PROTOCOL_TLS_CLIENT))
+        assert caught.value.retryable
+        eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
 
 def test_a_dripping_tls_handshake_has_an_absolute_deadline(waker: Waker) -> None:
