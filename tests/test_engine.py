@@ -518,6 +518,7 @@ def test_the_completion_of_an_async_tool_is_not_lost(
         assert seen.items == ["waiting", "completing", "completed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "async"])
 def test_the_last_callback_is_waited_for(
     platform: LocalPlatform, seen: Seen, kind: str

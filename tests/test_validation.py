@@ -91,6 +91,7 @@ def outcome(validator: Any, instance: Any) -> Any:
         return type(error)
 
 
+@pytest.mark.slow
 @patient
 @given(OBJECTS, VALUES)
 def test_any_schema_and_value(schema: dict[str, Any], instance: Any) -> None:

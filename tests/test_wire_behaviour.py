@@ -738,6 +738,7 @@ def test_stopping_during_an_outage_delivers_first(
         assert stopping.result(WAIT) == StopReport()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["reply", "close", "hang up", "silence"])
 def test_taking_leave(server: ScriptedServer, url: str, seen: Seen, how: str) -> None:
     """The agent waits for the answer to its leave, for a second at most."""

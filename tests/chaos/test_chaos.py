@@ -13,6 +13,8 @@ from .__main__ import main
 from .plan import Mode, Plan
 from .run import Figures, run
 
+pytestmark = pytest.mark.slow
+
 #: Seeds are varied by hand and at night; the suite is the same every time.
 SEED = 20
 

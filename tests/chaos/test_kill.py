@@ -12,7 +12,10 @@ from .deploy import deploy
 from .kill import STOPPING, UNKNOWN, Figures, JealousDesk, Plan, main, run
 from .plan import Mode
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="there is no flock"),
+]
 
 #: Seeds are varied by hand and at night; the suite is the same every time.
 SEED = 1

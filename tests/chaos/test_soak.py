@@ -8,6 +8,8 @@ import pytest
 
 from .soak import SLACK, Sample, Soak, grown, sample
 
+pytestmark = pytest.mark.slow
+
 SEED = 7
 
 #: Minutes, for whoever has more of them, or fewer.

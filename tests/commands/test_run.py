@@ -92,6 +92,7 @@ def test_a_signal_lets_running_calls_finish(
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_tool_that_never_returns_does_not_keep_the_process(
     signum: signal.Signals, platform: LocalPlatform, write: Write

@@ -17,6 +17,8 @@ from conversimple.core.frames import Frame
 from conversimple.core.ledger import Ledger
 from tests.core.helpers import TOPIC, SessionDriver, in_conversation
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1_000_000
 WIDE = "\N{GRINNING FACE}" * 990
 
@@ -132,7 +134,7 @@ def test_a_flood_leaves_nothing_behind(
     assert whole < 8 * MEGABYTE
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_million_calls_with_ids_of_their_own() -> None:
     """With the budget that agents have, the session stays below 200 MB."""
     driver = in_conversation()
@@ -141,7 +143,7 @@ def test_a_million_calls_with_ids_of_their_own() -> None:
     assert whole < 200 * MEGABYTE
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_quarter_of_a_million_short_conversations() -> None:
     """What ended is forgotten."""
     driver = in_conversation()
@@ -264,7 +266,7 @@ def test_conversations_that_are_too_many() -> None:
     check_crowd(driver)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_million_conversations() -> None:
     """Refusing them costs nothing that stays."""
     driver = in_conversation()

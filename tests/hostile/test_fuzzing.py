@@ -348,6 +348,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 SPEECH = st.binary() | st.text() | JSON.map(json.dumps) | mutated() | damaged()
 
 
+@pytest.mark.slow
 @settings(patient, max_examples=300)
 @given(SPEECH)
 def test_any_bytes_are_a_frame_or_none(text: str | bytes) -> None:
@@ -375,6 +376,7 @@ def test_any_payload_has_a_meaning(event: str, payload: Any) -> None:
             name.encode()
 
 
+@pytest.mark.slow
 @settings(patient, max_examples=150)
 @given(st.lists(SPEECH, max_size=12), st.sampled_from([1, 2]), st.booleans())
 def test_any_speech_leaves_a_session_that_serves(
@@ -404,6 +406,7 @@ def test_any_speech_leaves_a_session_that_serves(
     still_serves(driver)
 
 
+@pytest.mark.slow
 @settings(patient, max_examples=100)
 @given(st.lists(SPEECH, max_size=8))
 def test_before_the_join_nothing_is_said(speech: list[str | bytes]) -> None:

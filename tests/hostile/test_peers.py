@@ -48,6 +48,8 @@ from tests.support.scripted import (
 from tests.support.threads import no_thread_left
 from tests.support.tls import client_context, server_context
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1_000_000
 MARGIN = 1.0
 PING = server_frame(9, b"p" * 125)
@@ -296,7 +298,7 @@ def test_a_stop_with_an_answer_owed_keeps_its_time(
         assert report.unconfirmed <= 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @each_trouble
 def test_a_stop_keeps_the_time_that_it_has_by_default(trouble: Trouble) -> None:
     """Ten seconds, and one more."""

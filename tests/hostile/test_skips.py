@@ -48,6 +48,7 @@ def outcome(suite: Path, **environ: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.slow
 def test_a_skip_is_a_failure_where_that_is_asked_for(suite: Path) -> None:
     """Wherever it comes from, with its reason; a known failure is no skip."""
     status, said = outcome(suite, CONVERSIMPLE_TESTS_NO_SKIPS="1")
@@ -56,6 +57,7 @@ def test_a_skip_is_a_failure_where_that_is_asked_for(suite: Path) -> None:
     assert "1 failed, 1 passed, 1 xfailed, 5 errors" in said
 
 
+@pytest.mark.slow
 def test_elsewhere_a_skip_is_a_skip(suite: Path) -> None:
     """Without the variable nothing changes."""
     status, said = outcome(suite)

@@ -55,6 +55,7 @@ def test_a_restart_keeps_port_and_conversations() -> None:
             assert call.result(WAIT) == 22
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_cannot_stop_the_stop() -> None:
     """Its connection is cut after a moment of grace."""
     with LocalPlatform() as platform:

@@ -214,6 +214,7 @@ def test_pings_are_answered_between_messages(server: ScriptedServer) -> None:
 # The outbox.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
 def test_the_outbox_keeps_its_order_under_load(secure: bool) -> None:
     """Refs leave in their order, however many threads answer: no heartbeat overtakes.
@@ -297,6 +298,7 @@ def answer_all(agent: Agent, calls: list[ToolCall]) -> list[float]:
     return [took.get_nowait() for _ in calls]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
 def test_nobody_waits_for_a_platform_that_does_not_read(secure: bool) -> None:
     """A megabyte is answered into a stalled connection, and no worker is held up.

@@ -248,6 +248,7 @@ atexit.register(late)
     assert (process.returncode, out, err) == (0, "AgentStateError\n", "")
 
 
+@pytest.mark.slow
 def test_without_the_early_hook(platform: LocalPlatform) -> None:
     """An interpreter that has none still lets the agent leave, later."""
     start = "import conversimple.engine\ndel threading._register_atexit\n" + START
@@ -341,6 +342,7 @@ def test_a_tool_that_returns_within_the_second(platform: LocalPlatform) -> None:
     assert (process.returncode, err, leaves(platform)) == (0, "", 1)
 
 
+@pytest.mark.slow
 def test_a_tool_that_python_waits_for(platform: LocalPlatform) -> None:
     """While its thread keeps the interpreter, its answer goes out, and no other."""
     with program("", platform) as process:
@@ -359,6 +361,7 @@ def test_a_tool_that_python_waits_for(platform: LocalPlatform) -> None:
     assert "Traceback" not in err and "schedule" not in err
 
 
+@pytest.mark.slow
 def test_a_tool_that_never_returns(platform: LocalPlatform) -> None:
     """It keeps the process, and is named; the platform is told, and Ctrl-C helps."""
     with program("", platform) as process:
@@ -378,6 +381,7 @@ def test_a_tool_that_never_returns(platform: LocalPlatform) -> None:
     assert "WARNING stopped with StopReport" in err and "hang (call 'c1')" in err
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_python_waits_for_a_tool(platform: LocalPlatform) -> None:
     """The agent leaves now, and says that the outcome is unknown."""
     with program("", platform) as process:

@@ -212,6 +212,7 @@ class Blocking(ConversimpleAgent):
         return "plain"
 
 
+@pytest.mark.slow
 def test_an_asynchronous_tool_that_blocks(
     platform: LocalPlatform, gate: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:

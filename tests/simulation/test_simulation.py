@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .simulate import run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -20,6 +22,7 @@ for seed in range(40):
 """
 
 
+@pytest.mark.slow
 def test_no_seed_finds_anything() -> None:
     """Whatever the network, the platform and the process do, the rules are kept."""
     for seed in range(SEEDS):

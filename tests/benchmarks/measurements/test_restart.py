@@ -59,6 +59,7 @@ def test_what_is_expected_is_the_same_each_time() -> None:
     assert expectation(50, True).seconds > expectation(2, True).seconds
 
 
+@pytest.mark.slow
 def test_two_agents_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """For real."""
     monkeypatch.setattr(restart, "OUTAGE", 0.05)
