@@ -1,0 +1,153 @@
+"""The official JavaScript client of Phoenix as a process that is told what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conversimple.local import LocalPlatform
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+FOLDER = Path(__file__).resolve().parent / "phoenix_js"
+TOPIC = "customer:c1"
+
+#: Seconds after which a client that is waited for has failed.
+PATIENCE = 20.0
+INSTALLING = 100.0
+
+
+class CannotInstall(Exception):
+    """The client is not there, and cannot be brought; the text says why."""
+
+
+def install() -> None:
+    """Bring what the lock file names, unless it is there.
+
+    Raises:
+        CannotInstall: Node.js is missing, or the registry cannot be reached.
+    """
+    if not (shutil.which("node") and shutil.which("npm")):
+        raise CannotInstall("node and npm are not here: install Node.js 18 or later")
+    if _packages("node_modules/.package-lock.json") == _packages("package-lock.json"):
+        return
+    try:
+        subprocess.run(
+            ["npm", "ci"],
+            cwd=FOLDER,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=INSTALLING,
+        )
+    except subprocess.CalledProcessError as error:
+        raise CannotInstall(f"npm ci failed in {FOLDER}:\n{error.stderr}") from error
+    except subprocess.TimeoutExpired as error:
+        raise CannotInstall(f"npm ci took over {INSTALLING:g} s") from error
+
+
+def _packages(name: str) -> dict[str, str]:
+    path = FOLDER / name
+    if not path.is_file():
+        return {}
+    packages = json.loads(path.read_text(encoding="utf-8"))["packages"]
+    return {name: told["version"] for name, told in packages.items() if name}
+
+
+class PhoenixClient:
+    """One process with one socket; an order is a line to it, an event one from it.
+
+    Attributes:
+        told: everything that has happened so far and was read.
+    """
+
+    def __init__(
+        self,
+        platform: LocalPlatform,
+        vsn: str = "2.0.0",
+        *,
+        key: str = "key",
+        heartbeat: float = 30.0,
+    ) -> None:
+        self.told: list[dict[str, Any]] = []
+        self._process = subprocess.Popen(
+            ["node", "client.mjs"],
+            cwd=FOLDER,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        self._watchdog = threading.Timer(PATIENCE, self._process.kill)
+        self._watchdog.start()
+        self._order(
+            "connect",
+            # The client itself adds "/websocket", as it does everywhere.
+            url=platform.url.removesuffix("/websocket"),
+            params={"auth_token": key, "customer_id": "c1"},
+            vsn=vsn,
+            heartbeat=heartbeat * 1000,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watchdog.cancel()
+        self._watchdog.join()
+        self._process.kill()
+        self._process.communicate()
+
+    def expect(self, happened: str, **details: Any) -> dict[str, Any]:
+        """Read on until this has happened, with these details among others."""
+        wanted = {"happened": happened, **details}
+        while True:
+            event = self._read(wanted)
+            if {name: event.get(name) for name in wanted} == wanted:
+                return event
+
+    def join(self, topic: str = TOPIC) -> None:
+        """Ask for a channel; what comes of it is told by events."""
+        self._order("join", topic=topic)
+
+    def joined(self) -> None:
+        """Read on until the customer's channel is joined."""
+        self.expect("replied", to="join", topic=TOPIC, status="ok")
+
+    def push(self, event: str, payload: Any, timeout: float = 10.0) -> None:
+        """Push on the customer's channel."""
+        self._order(
+            "push", topic=TOPIC, event=event, payload=payload, timeout=timeout * 1000
+        )
+
+    def send(self, **frame: Any) -> None:
+        """Send a frame that no channel of the client has to do with."""
+        self._order("send", frame=frame)
+
+    def leave(self) -> None:
+        """Leave the customer's channel."""
+        self._order("leave", topic=TOPIC)
+
+    def disconnect(self) -> None:
+        """Close the socket for good."""
+        self._order("disconnect")
+
+    def _order(self, order: str, **details: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{json.dumps({'order': order, **details})}\n")
+        self._process.stdin.flush()
+
+    def _read(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"not in {PATIENCE:g} s: {wanted}; but: {self.told}"
+        event = json.loads(line)
+        assert isinstance(event, dict)
+        self.told.append(event)
+        return event
