@@ -25,9 +25,9 @@ class Answer:
 
     @property
     def error_type(self) -> str | None:
-        """The wire's error type, or None when the tool gave a result."""
+        """The wire's error type, ``unknown`` without one; None for a result."""
         error = self.payload.get("error")
-        return None if error is None else str(error["type"])
+        return None if error is None else str(error.get("type", "unknown"))
 
     def unwrap(self) -> Any:
         """Gives the result.
@@ -35,9 +35,9 @@ class Answer:
         Raises:
             ToolCallFailed: the answer is an error.
         """
-        error = self.payload.get("error")
-        if error is not None:
-            raise ToolCallFailed(error["type"], error["message"])
+        error_type = self.error_type
+        if error_type is not None:
+            raise ToolCallFailed(error_type, self.payload["error"]["message"])
         return self.payload["result"]
 
 

@@ -63,12 +63,16 @@ class CustomerChannel:
 
     def handle(self, frame: Frame) -> None:
         """Does what the push asks for."""
+        if frame.event == "heartbeat":
+            self._connection.report("a heartbeat belongs to the topic phoenix", frame)
+            self._reply_to_push(frame, True)
+            return
         if frame.event not in ("register_conversation_tools", *_ANSWERS):
             self._connection.report(f"unknown event {frame.event}", frame)
             self.crash()
             return
         problems = vocabulary.problems_in(frame.event, frame.payload)
-        for problem in problems:
+        for problem in problems or vocabulary.flaws_in(frame.event, frame.payload):
             self._connection.report(problem, frame)
         self._reply_to_push(frame, not problems)
         if not problems:

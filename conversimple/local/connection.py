@@ -187,7 +187,7 @@ class Connection:
     def _handle_push(self, channel: CustomerChannel, frame: Frame) -> None:
         if frame.join_ref != channel.join_ref:
             self.report(f"the current join_ref is {channel.join_ref!r}", frame)
-            if channel.join_ref is not None:
+            if self._is_stale(channel, frame):
                 return
         if frame.event == "phx_leave":
             self._check_empty(frame)
@@ -195,6 +195,12 @@ class Connection:
             self._ended_from_here.discard(frame.topic)
         else:
             channel.handle(frame)
+
+    def _is_stale(self, channel: CustomerChannel, frame: Frame) -> bool:
+        # Some versions of Phoenix drop what has no join_ref, others do not; clients of
+        # version 1 live on the latter.
+        may_be_null = frame.join_ref is None and self._serializer.join_ref_is_optional
+        return channel.join_ref is not None and not may_be_null
 
     def _handle_unmatched(self, frame: Frame) -> None:
         if frame.event == "phx_leave":

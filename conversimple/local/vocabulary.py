@@ -83,12 +83,8 @@ _REGISTRATION = {
 }
 
 _ERROR = _object(
-    {
-        "type": {"enum": list(ERROR_TYPES)},
-        "message": {"type": "string"},
-        "timestamp": {"type": "string"},
-    },
-    {},
+    {"message": {"type": "string"}, "timestamp": {"type": "string"}},
+    {"type": {"enum": list(ERROR_TYPES)}},
 )
 
 
@@ -115,6 +111,12 @@ def problems_in(event: str, payload: Any) -> list[str]:
     if problems:
         return problems
     return list(_CLOSER_LOOKS[event](payload))
+
+
+def flaws_in(event: str, payload: dict[str, Any]) -> list[str]:
+    """What is wrong with a payload without problems, and does not keep it from use."""
+    is_typed = event != "tool_call_error" or "type" in payload["error"]
+    return [] if is_typed else ["$.error: the error has no type"]
 
 
 def _told(error: ValidationError | SchemaError) -> str:

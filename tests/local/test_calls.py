@@ -27,6 +27,14 @@ def test_an_answer_is_a_result_or_an_error() -> None:
     assert caught.value.error_type == "tool_timeout"
 
 
+def test_an_error_may_have_no_type() -> None:
+    """It is an error all the same."""
+    failed = Answer({"error": {"message": "late"}}, 0.1)
+    assert failed.error_type == "unknown"
+    with pytest.raises(ToolCallFailed, match="late"):
+        failed.unwrap()
+
+
 def test_the_time_of_an_answer_counts_from_the_first_sending() -> None:
     """Sending again does not start it anew."""
     call = CallRecord("conv_1", "call_1", {"tool_name": "f"}, held=True)

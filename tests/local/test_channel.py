@@ -48,14 +48,36 @@ def test_a_wrong_payload_is_reported_and_refused(desk: Desk) -> None:
     assert desk.switchboard.conversations == {}
 
 
-@pytest.mark.parametrize("event", ["heartbeat", "something_else"])
-def test_an_unknown_event_crashes_the_channel(desk: Desk, event: str) -> None:
-    """As in a handler without a clause for it; the heartbeat has its own topic."""
+def test_an_error_without_a_type_reaches_its_call(desk: Desk) -> None:
+    """It is reported, and the reply is an ok: every platform can read it."""
+    client = desk.connection().join().register()
+    call = desk.asked("conv_1", "call_1")
+    client.heard()
+    error = {"message": "late", "timestamp": "2026-01-31T12:00:00+00:00"}
+    payload = {**response("call_1", "conv_1", None), "error": error}
+    del payload["result"]
+    client.say("tool_call_error", payload)
+    assert [frame[4] for frame in client.heard()] == [OK]
+    assert len(call.answers) == 1
+    assert desk.problems() == ["$.error: the error has no type"]
+
+
+def test_an_unknown_event_crashes_the_channel(desk: Desk) -> None:
+    """As in a handler without a clause for it."""
     client = desk.connection().join()
-    client.say(event, {})
+    client.say("something_else", {})
     assert client.heard() == [["1", "1", TOPIC, "phx_error", {}]]
-    assert desk.problems() == [f"unknown event {event}"]
+    assert desk.problems() == ["unknown event something_else"]
     assert desk.switchboard.channels == []
+
+
+def test_a_heartbeat_on_the_channel_is_replied_to(desk: Desk) -> None:
+    """It has a topic of its own, but the vendor's client sends it here and lives."""
+    client = desk.connection().join()
+    client.say("heartbeat", {})
+    assert client.heard() == [["1", "2", TOPIC, "phx_reply", OK]]
+    assert desk.problems() == ["a heartbeat belongs to the topic phoenix"]
+    assert len(desk.switchboard.channels) == 1
 
 
 def test_an_answer_reaches_its_call(desk: Desk) -> None:

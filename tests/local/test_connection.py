@@ -75,6 +75,20 @@ def test_a_push_of_another_join_is_dropped(desk: Desk, join_ref: str | None) -> 
     assert len(desk.switchboard.channels) == 1
 
 
+def test_version_1_may_push_without_the_join_ref() -> None:
+    """It is reported, and handled; a stale one is dropped in this version too."""
+    desk = Desk()
+    client = desk.connection("1.0.0")
+    text = '{"topic":"%s","event":"%s","payload":{},"ref":"%s","join_ref":%s}'
+    client.connection.handle_text(text % (TOPIC, "phx_join", "1", '"1"'))
+    client.heard()
+    client.connection.handle_text(text % (TOPIC, "phx_leave", "2", '"0"'))
+    assert client.heard() == []
+    client.connection.handle_text(text % (TOPIC, "phx_leave", "3", "null"))
+    assert [frame["event"] for frame in client.heard()] == ["phx_reply", "phx_close"]
+    assert desk.problems() == ["the current join_ref is '1'"] * 2
+
+
 def test_a_join_names_itself(desk: Desk) -> None:
     """In version 2 the join_ref of a join must be its ref."""
     desk.connection().say("phx_join", {}, None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conversimple.local.vocabulary import ERROR_TYPES, problems_in
+from conversimple.local.vocabulary import ERROR_TYPES, flaws_in, problems_in
 from tests.local.rawagent import WEATHER
 
 REGISTRATION = {"conversation_id": "conv_1", "tools": [WEATHER]}
@@ -106,7 +106,6 @@ def test_the_known_error_types_pass(error_type: str) -> None:
     [
         ("error", "text"),
         ("error/type", "tool_exploded"),
-        ("error/type", REMOVED),
         ("error/message", None),
         ("error/details", {}),
         ("error/timestamp", REMOVED),
@@ -118,6 +117,14 @@ def test_the_known_error_types_pass(error_type: str) -> None:
 def test_a_wrong_error_is_a_problem(path: str, value: object) -> None:
     """Type, message and time are each looked at."""
     assert len(problems_in("tool_call_error", changed(ERROR, path, value))) == 1
+
+
+def test_an_error_without_a_type_is_flawed() -> None:
+    """It can be read, and it is wrong; nothing else is both."""
+    untyped = changed(ERROR, "error/type", REMOVED)
+    assert problems_in("tool_call_error", untyped) == []
+    assert flaws_in("tool_call_error", untyped) == ["$.error: the error has no type"]
+    assert not [flaw for event in GOOD for flaw in flaws_in(event, GOOD[event])]
 
 
 def test_a_time_may_end_in_z() -> None:
