@@ -6,31 +6,68 @@ What it says about itself:
     `ConnectionState`, `Health`, `StopReport`, `Settings`
 What it raises:
     `ConversimpleError` and its subclasses; `ToolError` is for tools to raise
+
+Importing the package costs nothing: each name is imported when it is first used.
 """
 
-from .agent import ConversimpleAgent
-from .core.events import Health, StopReport
-from .core.messages import ToolCall, current_call
-from .core.states import ConnectionState
-from .errors import (
-    AgentStateError,
-    CertificateRejected,
-    ConfigurationError,
-    ConnectionFailed,
-    ConnectionLost,
-    ConversimpleError,
-    HandshakeRefused,
-    JoinRefused,
-    JournalError,
-    PlatformUnreachable,
-    RegistrationFailed,
-    RetriesExhausted,
-    ToolCallFailed,
-    ToolDefinitionError,
-    ToolError,
-)
-from .settings import Settings
-from .tools import tool, tool_async
+import typing
+
+if typing.TYPE_CHECKING:
+    from .agent import ConversimpleAgent
+    from .core.events import Health, StopReport
+    from .core.messages import ToolCall, current_call
+    from .core.states import ConnectionState
+    from .errors import (
+        AgentStateError,
+        CertificateRejected,
+        ConfigurationError,
+        ConnectionFailed,
+        ConnectionLost,
+        ConversimpleError,
+        HandshakeRefused,
+        JoinRefused,
+        JournalError,
+        PlatformUnreachable,
+        RegistrationFailed,
+        RetriesExhausted,
+        ToolCallFailed,
+        ToolDefinitionError,
+        ToolError,
+    )
+    from .settings import Settings
+    from .tools import tool, tool_async
+else:
+    from .lazy import lazy_names as _lazy_names
+
+    # The names stand here a second time, because type checkers read only imports.
+    __getattr__, __dir__ = _lazy_names(
+        __name__,
+        {
+            "agent": ("ConversimpleAgent",),
+            "core.events": ("Health", "StopReport"),
+            "core.messages": ("ToolCall", "current_call"),
+            "core.states": ("ConnectionState",),
+            "errors": (
+                "AgentStateError",
+                "CertificateRejected",
+                "ConfigurationError",
+                "ConnectionFailed",
+                "ConnectionLost",
+                "ConversimpleError",
+                "HandshakeRefused",
+                "JoinRefused",
+                "JournalError",
+                "PlatformUnreachable",
+                "RegistrationFailed",
+                "RetriesExhausted",
+                "ToolCallFailed",
+                "ToolDefinitionError",
+                "ToolError",
+            ),
+            "settings": ("Settings",),
+            "tools": ("tool", "tool_async"),
+        },
+    )
 
 __version__ = "0.3.0"
 

@@ -14,12 +14,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: The lowest room first; each may import from its own and from lower ones.
 ROOMS = (
-    {"errors", "settings"},
+    {"errors", "settings", "lazy"},
     {"core"},
     {"runtime"},
     {
         *("tools", "validation", "invocation", "callbacks", "journaling", "engine"),
-        "agent",
+        *("agent", "making", "rehearsal"),
     },
     {"dispatcher", "testing", "integrations", "cli", "commands", "__main__"},
 )

@@ -91,10 +91,18 @@ def test_the_public_names() -> None:
     assert sorted(conversimple.__all__) == PUBLIC
     found = [
         name
-        for name, value in vars(conversimple).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+        for name in dir(conversimple)
+        if not name.startswith("_")
+        and not isinstance(getattr(conversimple, name), ModuleType)
     ]
-    assert sorted(found) == PUBLIC
+    assert found == PUBLIC
+
+
+def test_all_names_at_once() -> None:
+    """The star brings what is public, and nothing else."""
+    names: dict[str, object] = {}
+    exec("from conversimple import *", names)
+    assert sorted(set(names) - {"__builtins__"}) == PUBLIC
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -126,9 +134,21 @@ def imported_by(code: str) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def test_importing_is_cheap() -> None:
+def test_importing_costs_nothing() -> None:
+    """Not even the agent is imported before its name is used."""
+    assert not imported_by("import conversimple") & {*HEAVY, "logging", "ssl"}
+
+
+def test_importing_the_agent_is_cheap() -> None:
     """Nothing of the network, of validation, or of asyncio."""
-    assert not imported_by("import conversimple") & HEAVY
+    code = "from conversimple import ConversimpleAgent, tool"
+    assert not imported_by(code) & HEAVY
+
+
+def test_the_modules_are_there_without_being_imported() -> None:
+    """As they always were, and as type checkers take for granted."""
+    code = "import conversimple; conversimple.errors.ToolError; conversimple.core"
+    assert "conversimple" in imported_by(code)
 
 
 def test_defining_and_making_an_agent_is_cheap() -> None:
