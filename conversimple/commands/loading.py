@@ -31,8 +31,8 @@ def load_agent_class(target: str) -> AgentClass:
         UsageMistake: there is no such file, module or class, or several classes.
         CommandFailed: the user's own code failed while it was imported.
     """
-    place, class_name = _split(target)
-    module = _load_file(Path(place)) if _is_file(place) else _load_module(place)
+    place, class_name = split(target)
+    module = load_file(Path(place)) if is_file(place) else load_module(place)
     if class_name:
         return _named(module, place, class_name)
     return _only(module, place)
@@ -59,25 +59,35 @@ def blaming(what: str, home: Path) -> Iterator[None]:
         raise CommandFailed(f"{what}: {where}: {text}") from error
 
 
-def _split(target: str) -> tuple[str, str]:
+def split(target: str) -> tuple[str, str]:
+    """Tell the place of a target from the class that it names, or ""."""
     # The colon of a Windows drive is followed by a path, not by a name.
     place, colon, name = target.rpartition(":")
     return (place, name) if colon and place and name.isidentifier() else (target, "")
 
 
-def _is_file(place: str) -> bool:
+def is_file(place: str) -> bool:
+    """Whether a place is a path rather than a module's name."""
     if place.endswith(".py") or "/" in place or os.sep in place:
         return True
     return Path(place).is_file()
 
 
-def _load_file(path: Path) -> ModuleType:
+def load_file(path: Path) -> ModuleType:
+    """Import a file as a module of its own, beside its neighbours.
+
+    Raises:
+        UsageMistake: there is no such file.
+        CommandFailed: its code failed.
+    """
     if not path.is_file():
         raise UsageMistake(f"there is no file {path}")
     path = path.resolve()
-    _make_importable(path.parent)
+    make_importable(path.parent)
     # A file named like a module that is imported already must not replace it.
-    name = path.stem if path.stem not in sys.modules else f"__{path.stem}__"
+    name = path.stem
+    while name in sys.modules:
+        name = f"__{name}__"
     # The loader is named, because a file may have any suffix.
     loader = SourceFileLoader(name, str(path))
     spec = spec_from_file_location(name, path, loader=loader)
@@ -89,9 +99,19 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def _load_module(name: str) -> ModuleType:
-    folder = Path.cwd()
-    _make_importable(folder)
+def load_module(name: str, folder: Path | None = None) -> ModuleType:
+    """Import a module by its name.
+
+    Args:
+        name: its dotted name.
+        folder: where it may be found besides; None means the current folder.
+
+    Raises:
+        UsageMistake: there is no such module.
+        CommandFailed: its code failed.
+    """
+    folder = folder or Path.cwd()
+    make_importable(folder)
     try:
         with blaming(f"cannot import {name}", folder):
             return import_module(name)
@@ -109,7 +129,8 @@ def _is_missing(name: str, error: BaseException | None) -> bool:
     return missing is not None and f"{name}.".startswith(f"{missing}.")
 
 
-def _make_importable(folder: Path) -> None:
+def make_importable(folder: Path) -> None:
+    """Have modules found in a folder."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
@@ -118,12 +139,12 @@ def _named(module: ModuleType, place: str, name: str) -> AgentClass:
     found = getattr(module, name, None)
     if isinstance(found, type) and issubclass(found, ConversimpleAgent):
         return found
-    there = _names(_agent_classes(module)) or "none"
+    there = _names(agent_classes(module)) or "none"
     raise UsageMistake(f"{place} has no agent class {name}; its agent classes: {there}")
 
 
 def _only(module: ModuleType, place: str) -> AgentClass:
-    found = _agent_classes(module)
+    found = agent_classes(module)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -134,7 +155,7 @@ def _only(module: ModuleType, place: str) -> AgentClass:
     )
 
 
-def _agent_classes(module: ModuleType) -> list[AgentClass]:
+def agent_classes(module: ModuleType) -> list[AgentClass]:
     """The classes that the module defines, else those that it imports."""
     classes = [value for value in vars(module).values() if isinstance(value, type)]
     every = [

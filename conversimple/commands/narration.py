@@ -16,7 +16,7 @@ Teller = Callable[[Mapping[str, Any]], str]
 
 def line_of(entry: WireEntry) -> str | None:
     """Tell what a frame says, or None for one that is only housekeeping."""
-    told = _told(entry)
+    told = told_of(entry)
     return None if told is None else stamped(told, entry.connection, entry.time)
 
 
@@ -27,7 +27,8 @@ def stamped(text: str, connection: int | None = None, at: float | None = None) -
     return f"{clock}  {source:<13}  {' '.join(text.splitlines())}"
 
 
-def _told(entry: WireEntry) -> str | None:
+def told_of(entry: WireEntry) -> str | None:
+    """Tell what a frame says, without when and by whom; None as in `line_of`."""
     # What an agent sends may be wrong in any way, and is told all the same.
     payload = entry.payload if isinstance(entry.payload, dict) else {}
     if entry.event == "phx_join":

@@ -31,10 +31,14 @@ def main(arguments: Namespace) -> int:
 
 
 class Host:
-    """Tells each event, and has a conversation for whoever joins."""
+    """Tells each event, and has a conversation for whoever joins.
+
+    Attributes:
+        platform: where it happens.
+    """
 
     def __init__(self, platform: LocalPlatform) -> None:
-        self._platform = platform
+        self.platform = platform
         self._last: WireEntry | None = None
         self._connections = 0
         self._violations = 0
@@ -43,7 +47,7 @@ class Host:
     def wait(self, timeout: float) -> None:
         """Wait until something has happened, or the time is over."""
         with suppress(TimeoutError):
-            self._platform.wait_until(self._has_news, timeout)
+            self.platform.wait_until(self._has_news, timeout)
 
     def tell(self) -> None:
         """Tell what has happened, and welcome those who joined."""
@@ -51,22 +55,41 @@ class Host:
         self._tell_violations()
         self._tell_lost_connections()
         for customer_id in joined:
-            self._welcome(customer_id)
+            self.welcome(customer_id)
 
     def tell_frames(self) -> list[str]:
         """Tell what crossed the wire; returns the customers whose agents joined."""
         news = self._news()
         for entry in news:
             self._last = entry
-            line = line_of(entry)
-            if line is not None:
-                print(line, flush=True)
+            self.tell_frame(entry)
         joins = [entry.topic for entry in news if entry.event == "phx_join"]
         customers = [topic.partition(":")[2] for topic in joins]
         return [customer_id for customer_id in customers if customer_id]
 
+    # What others may do in their own way.
+
+    def tell_frame(self, entry: WireEntry) -> None:
+        """Tell what crossed the wire."""
+        line = line_of(entry)
+        if line is not None:
+            print(line, flush=True)
+
+    def say(self, text: str) -> None:
+        """Tell what the platform itself has noticed."""
+        _say(text)
+
+    def welcome(self, customer_id: str) -> None:
+        """Have a conversation for an agent that joined."""
+        if customer_id not in self._conversations:
+            conversation = self.platform.conversation(customer_id=customer_id)
+            self._conversations[customer_id] = conversation
+        self._conversations[customer_id].start()
+
+    # Inside.
+
     def _has_news(self) -> bool:
-        platform = self._platform
+        platform = self.platform
         return (
             bool(self._news())
             or len(platform.violations) != self._violations
@@ -74,28 +97,22 @@ class Host:
         )
 
     def _news(self) -> list[WireEntry]:
-        entries = self._platform.history
+        entries = self.platform.history
         for index in reversed(range(len(entries))):
             if entries[index] is self._last:
                 return entries[index + 1 :]
         return entries
 
     def _tell_violations(self) -> None:
-        violations = self._platform.violations
+        violations = self.platform.violations
         for violation in violations[self._violations :]:
-            _say(f"an agent broke the protocol: {violation}")
+            self.say(f"an agent broke the protocol: {violation}")
         self._violations = len(violations)
 
     def _tell_lost_connections(self) -> None:
-        before, self._connections = self._connections, self._platform.connections
+        before, self._connections = self._connections, self.platform.connections
         if self._connections < before:
-            _say(f"a connection has ended; open: {self._connections}")
-
-    def _welcome(self, customer_id: str) -> None:
-        if customer_id not in self._conversations:
-            conversation = self._platform.conversation(customer_id=customer_id)
-            self._conversations[customer_id] = conversation
-        self._conversations[customer_id].start()
+            self.say(f"a connection has ended; open: {self._connections}")
 
 
 def _say(text: str) -> None:
