@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from benchmarks.contenders import VENDOR
+from benchmarks.environments import install
+from benchmarks.errors import ContenderFailed
 from conversimple.local import LocalPlatform
 from tests.compat import phoenixclient
 
@@ -24,3 +28,12 @@ def phoenix_js() -> None:
         phoenixclient.install()
     except phoenixclient.CannotInstall as error:
         pytest.skip(f"the JavaScript client of Phoenix: {error}")
+
+
+@pytest.fixture(scope="session")
+def vendor_python() -> Path:
+    """An interpreter beside which the vendor's published client is installed."""
+    try:
+        return install(VENDOR).python
+    except ContenderFailed as error:
+        pytest.skip(f"the vendor's client: {error}")

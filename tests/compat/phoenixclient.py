@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from conversimple.local import LocalPlatform
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from tests.compat.lineprocess import LineProcess
 
 FOLDER = Path(__file__).resolve().parent / "phoenix_js"
 TOPIC = "customer:c1"
 
-#: Seconds after which a client that is waited for has failed.
-PATIENCE = 20.0
+#: Seconds that it may take to bring two packages.
 INSTALLING = 100.0
 
 
@@ -60,57 +56,21 @@ def _packages(name: str) -> dict[str, str]:
     return {name: told["version"] for name, told in packages.items() if name}
 
 
-class PhoenixClient:
-    """One process with one socket; an order is a line to it, an event one from it.
-
-    Attributes:
-        told: everything that has happened so far and was read.
-    """
+class PhoenixClient(LineProcess):
+    """One process with one socket; an order is a line to it, an event one from it."""
 
     def __init__(
-        self,
-        platform: LocalPlatform,
-        vsn: str = "2.0.0",
-        *,
-        key: str = "key",
-        heartbeat: float = 30.0,
+        self, platform: LocalPlatform, vsn: str = "2.0.0", *, heartbeat: float = 30.0
     ) -> None:
-        self.told: list[dict[str, Any]] = []
-        self._process = subprocess.Popen(
-            ["node", "client.mjs"],
-            cwd=FOLDER,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-        self._watchdog = threading.Timer(PATIENCE, self._process.kill)
-        self._watchdog.start()
+        super().__init__(["node", "client.mjs"], folder=FOLDER)
         self._order(
             "connect",
             # The client itself adds "/websocket", as it does everywhere.
             url=platform.url.removesuffix("/websocket"),
-            params={"auth_token": key, "customer_id": "c1"},
+            params={"auth_token": "key", "customer_id": "c1"},
             vsn=vsn,
             heartbeat=heartbeat * 1000,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._watchdog.cancel()
-        self._watchdog.join()
-        self._process.kill()
-        self._process.communicate()
-
-    def expect(self, happened: str, **details: Any) -> dict[str, Any]:
-        """Read on until this has happened, with these details among others."""
-        wanted = {"happened": happened, **details}
-        while True:
-            event = self._read(wanted)
-            if {name: event.get(name) for name in wanted} == wanted:
-                return event
 
     def join(self, topic: str = TOPIC) -> None:
         """Ask for a channel; what comes of it is told by events."""
@@ -139,15 +99,4 @@ class PhoenixClient:
         self._order("disconnect")
 
     def _order(self, order: str, **details: Any) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{json.dumps({'order': order, **details})}\n")
-        self._process.stdin.flush()
-
-    def _read(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, f"not in {PATIENCE:g} s: {wanted}; but: {self.told}"
-        event = json.loads(line)
-        assert isinstance(event, dict)
-        self.told.append(event)
-        return event
+        self.say(json.dumps({"order": order, **details}))
