@@ -32,6 +32,14 @@ Serve agents on 127.0.0.1 and print one line for each event, until Ctrl-C or SIG
 Any API key is let in. When an agent joins, a conversation is started for its customer,
 so that the agent's callbacks run and its tools are registered and shown.
 """
+DEV = """\
+Run the agents of a file, a module or a folder against a local platform, and serve a
+console in the browser in which their tools can be called and their connection broken.
+When a file changes, the agents are started anew; as long as the code is wrong, the old
+one keeps serving. One line is printed for each event, until Ctrl-C or SIGTERM. No
+account is needed. Watched are the Python files of the folder, and next to PATH also
+.env, .cfg, .ini, .toml and .yaml.
+"""
 TOOLS = """\
 Show the tools of an agent class as the platform is told of them. Nothing is dialled,
 no agent is made, and no API key is needed.
@@ -45,6 +53,12 @@ CHECK = """\
 Go from the settings to the platform's welcome, step by step: settings, DNS, TCP, TLS,
 handshake, join. It ends at the first step that fails, and says what to do about it. The
 API key is never shown.
+"""
+
+TEST = """\
+Hold scripted conversations with an agent on a local platform, in this process, and
+report step by step what was answered and what was expected. Each scenario has a new
+agent and a new platform. What a file may hold is told in docs/scenarios.md.
 """
 
 
@@ -180,6 +194,38 @@ def _add_platform(options: ArgumentParser) -> None:
     )
 
 
+def _add_dev(options: ArgumentParser) -> None:
+    options.add_argument(
+        "target",
+        metavar="PATH",
+        help="a Python file, a module, or a folder with agents",
+    )
+    options.add_argument(
+        "--port",
+        type=_port,
+        help="where to listen; 0 means any free port (default: 4000, or the next "
+        "free one)",
+    )
+    options.add_argument(
+        "--host",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="the address to listen on (default: 127.0.0.1, which only this machine "
+        "reaches); any other one needs the token that is printed",
+    )
+    options.add_argument(
+        "--no-reload",
+        dest="reload",
+        action="store_false",
+        help="do not start the agents anew when a file changes",
+    )
+    options.add_argument(
+        "--record",
+        metavar="FILE",
+        help="write what is done in the console as a scenario, for conversimple test",
+    )
+
+
 def _add_tools(options: ArgumentParser) -> None:
     _add_target(options)
     options.add_argument(
@@ -192,6 +238,21 @@ def _add_call(options: ArgumentParser) -> None:
     options.add_argument("tool", help="the name of the tool")
     options.add_argument(
         "arguments", nargs="*", metavar="NAME=VALUE", help="the tool's arguments"
+    )
+
+
+def _add_test(options: ArgumentParser) -> None:
+    options.add_argument(
+        "scenarios", nargs="+", metavar="SCENARIO.yaml", help="a file of scenarios"
+    )
+    options.add_argument(
+        "--agent",
+        required=True,
+        metavar="FILE_OR_MODULE[:Class]",
+        help="a Python file or a module, and its agent class if it has several",
+    )
+    options.add_argument(
+        "--junit", metavar="FILE", help="write the results as JUnit XML besides"
     )
 
 
@@ -211,9 +272,11 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "demo": Command("see the SDK at work", DEMO, _add_nothing),
+    "dev": Command("try agents, with a console in the browser", DEV, _add_dev),
     "run": Command("run an agent", RUN, _add_run),
     "platform": Command("serve agents on this machine", PLATFORM, _add_platform),
     "tools": Command("show an agent's tools", TOOLS, _add_tools),
     "call": Command("call one tool, without a platform", CALL, _add_call),
+    "test": Command("hold scripted conversations with an agent", TEST, _add_test),
     "check": Command("find out why an agent cannot connect", CHECK, _add_settings),
 }

@@ -21,7 +21,10 @@ ROOMS = (
         *("tools", "validation", "invocation", "callbacks", "journaling", "engine"),
         *("agent", "making", "rehearsal"),
     },
-    {"dispatcher", "testing", "integrations", "cli", "commands", "__main__"},
+    {
+        *("dispatcher", "testing", "integrations", "scenarios", "dev"),
+        *("cli", "commands", "__main__"),
+    },
 )
 
 THREADS = {"socket", "select", "selectors", "threading", "_thread", "multiprocessing"}
@@ -130,11 +133,11 @@ def test_imports_go_one_way(path: Path) -> None:
 
 @each_module
 def test_threads_and_sockets_have_one_home(path: Path) -> None:
-    """Only the runtime and the local platform have any; the agent has one lock."""
+    """Only runtime, local platform and dev's child have any; the agent has one lock."""
     name = name_of(path)
     if room_of(name) in ("runtime", "local"):
         return
-    allowed = {"threading"} if name == "agent" else set()
+    allowed = {"threading"} if name in ("agent", "dev.link", "dev.worker") else set()
     assert not (external(path) & THREADS) - allowed
 
 

@@ -1,0 +1,58 @@
+"""How ``conversimple dev`` looks: one line per event, in colour on a terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import IO
+
+from rich.console import Console
+from rich.text import Text
+
+#: Widths of the columns with the source, so that the texts stand in line.
+SOURCE_WIDTH = 14
+
+STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
+
+
+class Printer:
+    """Writes lines to standard output, or another file."""
+
+    def __init__(self, file: IO[str] | None = None) -> None:
+        self._console = Console(file=file, markup=False, emoji=False, highlight=False)
+
+    def line(
+        self,
+        source: str,
+        text: str,
+        style: str = "",
+        *,
+        at: float | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Print one line.
+
+        Args:
+            source: what it is about, or who said it.
+            text: what happened.
+            style: as rich knows it.
+            at: when it happened, in seconds since the epoch; None means now.
+            seconds: how long it took.
+        """
+        clock = time.strftime("%H:%M:%S", time.localtime(at))
+        took = "" if seconds is None else f"  ({seconds * 1000:.1f} ms)"
+        line = Text.assemble(
+            (f"{clock}  ", "dim"),
+            (f"{harmless(source):<{SOURCE_WIDTH}}  ", "cyan"),
+            (harmless(text), style),
+            (took, "dim"),
+        )
+        # Soft wrapping leaves long lines whole when the output is piped.
+        self._console.print(line, soft_wrap=True)
+
+
+def harmless(text: str) -> str:
+    """A text as one line, without what would steer a terminal."""
+    line = " ".join(text.split("\n"))
+    return "".join(
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line
+    )
