@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .engine import Engine
+    from .invocation import Toolbox
     from .settings import Options, Settings
 
 __all__ = ["ConversimpleAgent"]
@@ -167,16 +168,16 @@ class ConversimpleAgent:
         """
         queue: SimpleQueue[int | None] = SimpleQueue()
         with signals_into(queue):
-            starting = _as_future(self.start())
+            starting = as_future(self.start())
             starting.add_done_callback(lambda _: queue.put(None))
             self.__wait(queue, starting)
 
     def __enter__(self) -> Self:
         """Start, and wait until the platform accepted the agent."""
         try:
-            _as_future(self.start()).result()
+            as_future(self.start()).result()
         except BaseException:
-            _as_future(self.stop()).result()
+            as_future(self.stop()).result()
             raise
         return self
 
@@ -187,7 +188,7 @@ class ConversimpleAgent:
         traceback: TracebackType | None,
     ) -> None:
         """Stop, and wait until nothing of the agent runs any more."""
-        _as_future(self.stop()).result()
+        as_future(self.stop()).result()
 
     async def __aenter__(self) -> Self:
         """As `__enter__`, for asyncio."""
@@ -310,16 +311,11 @@ class ConversimpleAgent:
     def __new_engine(self, conversation_id: str | None) -> Engine:
         # The network's libraries are imported when they are first needed.
         from .engine import Engine, UserCode
-        from .invocation import Toolbox
 
         runtime = self.__here()
-        tools = {**self.__tools, **runtime.tools}
-        context = self.tool_context if self.__overrides("tool_context") else None
-        full_detail = runtime.settings.error_detail == "full"
         code = UserCode(
             {name: getattr(self, name) for name in CALLBACKS if self.__overrides(name)},
-            tools,
-            Toolbox(self, tools, context, full_detail),
+            *self.__equipment(),
         )
         return Engine(
             runtime.settings,
@@ -328,6 +324,15 @@ class ConversimpleAgent:
             runtime.ledger,
             runtime.session_lock,
         )
+
+    def __equipment(self) -> tuple[Mapping[str, Tool], Toolbox]:
+        from .invocation import Toolbox
+
+        runtime = self.__here()
+        tools = {**self.__tools, **runtime.tools}
+        context = self.tool_context if self.__overrides("tool_context") else None
+        full_detail = runtime.settings.error_detail == "full"
+        return tools, Toolbox(self, tools, context, full_detail)
 
     def __overrides(self, name: str) -> bool:
         own = getattr(getattr(self, name), "__func__", None)
@@ -345,7 +350,7 @@ class ConversimpleAgent:
             if starting.done() and (watched is None or watched.stopped.done()):
                 break
             if starting.done() and _failed(starting) and not stopping:
-                _as_future(self.stop())
+                as_future(self.stop())
                 stopping = True
             signum = _next(queue)
             if signum is None:
@@ -357,7 +362,7 @@ class ConversimpleAgent:
                 watched.stop(0.0)
             else:
                 logger.info("stopping because of signal %d", signum)
-                _as_future(self.stop())
+                as_future(self.stop())
                 stopping = True
         if watched is not None and watched.failure is not None:
             raise watched.failure
@@ -388,11 +393,40 @@ class _Runtime:
         return _Runtime, (self.settings, self.tools)
 
 
+# For the package's own use: none of it may be in the way of a subclass's names.
+
+
+def settings_of(agent: ConversimpleAgent) -> Settings:
+    """What an agent was told.
+
+    Raises:
+        AgentStateError: its constructor did not call ``super().__init__()``.
+    """
+    settings: Settings = _private(agent, "here")().settings
+    return settings
+
+
+def equipment_of(agent: ConversimpleAgent) -> tuple[Mapping[str, Tool], Toolbox]:
+    """An agent's tools by name, and the same ready to be called.
+
+    Raises:
+        AgentStateError: its constructor did not call ``super().__init__()``.
+        ToolDefinitionError: a tool's schema cannot be used for validation.
+    """
+    equipment: tuple[Mapping[str, Tool], Toolbox] = _private(agent, "equipment")()
+    return equipment
+
+
+def _private(agent: ConversimpleAgent, name: str) -> Callable[[], Any]:
+    method: Callable[[], Any] = getattr(agent, f"_ConversimpleAgent__{name}")
+    return method
+
+
 def _failed(future: Future[Any]) -> bool:
     return future.cancelled() or future.exception() is not None
 
 
-def _as_future(value: Any) -> Future[Any]:
+def as_future(value: Any) -> Future[Any]:
     """What an overridden `start` or `stop` returns, as a future."""
     if isinstance(value, Future):
         return value

@@ -38,10 +38,11 @@ ToolContext = Callable[[ToolCall], AbstractContextManager[Any]]
 
 
 class Invoked(NamedTuple):
-    """How an invocation ended: the outcome for the platform, the value for us."""
+    """How an invocation ended: the outcome for the platform, the rest for us."""
 
     outcome: Outcome
     value: Any = None
+    error: BaseException | None = None
 
 
 class _Ready(NamedTuple):
@@ -108,7 +109,7 @@ class Toolbox:
                     value = run()
                 return _returned(value)
             except BaseException as error:
-                return Invoked(self._failure(call, error))
+                return Invoked(self._failure(call, error), error=error)
 
     async def invoke_async(
         self,
@@ -128,7 +129,7 @@ class Toolbox:
             except asyncio.CancelledError:
                 raise
             except BaseException as error:
-                return Invoked(self._failure(call, error))
+                return Invoked(self._failure(call, error), error=error)
 
     def _prepared(self, call: ToolCall) -> tuple[Callable[[], Any], bytes | None]:
         tool, function, validator = self._tools[call.tool_name]

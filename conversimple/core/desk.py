@@ -262,7 +262,7 @@ class Desk:
     def expire(self, now: float) -> None:
         """Give up the calls whose deadlines have passed."""
         for call in self.calls.expired(now):
-            self._give_up(call, "tool_timeout", _timeout_text(call))
+            self._give_up(call, "tool_timeout", timeout_text(call))
             if self.calls.holds_thread(key_of(call)):
                 text = "the tool %s runs on, and holds its thread, call %r"
                 self._events.note(logging.WARNING, text, call.tool_name, call.call_id)
@@ -407,5 +407,5 @@ class Desk:
             self._close_if_over(repeat.conversation_id)
 
 
-def _timeout_text(call: msg.ToolCall) -> str:
+def timeout_text(call: msg.ToolCall) -> str:
     return f"{call.tool_name} did not return within {call.timeout_seconds:g} seconds"
