@@ -6,6 +6,7 @@ import json
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from ..errors import ToolCallFailed
@@ -41,6 +42,9 @@ class Answer:
         return self.payload["result"]
 
 
+_numbers = count(1)
+
+
 @dataclass
 class CallRecord:
     """One call. Changed on the server's loop only.
@@ -51,6 +55,7 @@ class CallRecord:
         times_sent: how often the request went out.
         answers: all of them, resent ones too, in the order of arrival.
         first_answer: resolved by the first one.
+        number: higher than that of every call that was asked before.
     """
 
     conversation_id: str
@@ -60,6 +65,7 @@ class CallRecord:
     times_sent: int = 0
     answers: list[Answer] = field(default_factory=list)
     first_answer: Future[Answer] = field(default_factory=Future)
+    number: int = field(default_factory=_numbers.__next__)
     _first_sent: float = 0.0
 
     def sent(self) -> None:

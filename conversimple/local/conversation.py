@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import copy
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -37,6 +38,23 @@ class Call:
         return self._record.call_id
 
     @property
+    def conversation_id(self) -> str:
+        """The conversation in which the tool was called."""
+        return self._record.conversation_id
+
+    @property
+    def tool_name(self) -> str:
+        """The tool that was asked for last; "" when the request named none."""
+        name = self._record.payload.get("tool_name")
+        return name if isinstance(name, str) else ""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that were sent last; empty when the request had none."""
+        arguments = self._record.payload.get("arguments")
+        return copy.deepcopy(arguments) if isinstance(arguments, dict) else {}
+
+    @property
     def payload(self) -> dict[str, Any]:
         """The request as it was sent last."""
         return dict(self._record.payload)
@@ -50,6 +68,11 @@ class Call:
     def answers(self) -> tuple[Answer, ...]:
         """Every answer so far, resent ones too, in the order of arrival."""
         return tuple(self._record.answers)
+
+    @property
+    def first_answer(self) -> concurrent.futures.Future[Answer]:
+        """Resolves with the first answer, on the server's thread; never fails."""
+        return self._record.first_answer
 
     def result(self, timeout: float = 30.0) -> Any:
         """Waits for the first answer and gives the tool's result.
@@ -136,6 +159,18 @@ class Conversation:
     def tools(self) -> list[dict[str, Any]]:
         """The tools as they were registered last; empty when they never were."""
         return list(self._record.tools)
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Every call that was made in it, the oldest first: a snapshot.
+
+        Those that were never sent, because no agent was there, are among them.
+        """
+        records = list(self._record.calls.values())
+        return tuple(
+            Call(self._loop, self._switchboard, self._record, record)
+            for record in records
+        )
 
     @property
     def is_registered(self) -> bool:

@@ -43,6 +43,34 @@ def test_a_conversation_begins_calls_and_ends(platform: LocalPlatform) -> None:
             conversation.call("get_weather")
 
 
+def test_the_calls_of_a_conversation(platform: LocalPlatform) -> None:
+    """The oldest first, with what was asked and what was answered."""
+    with talking(platform) as (agent, conversation):
+        assert list(conversation.calls) == []
+        conversation.request("get_weather", {"location": "Oslo"})
+        agent.answer(agent.expect("tool_call_request"), {"temperature": 22})
+        conversation.request("get_weather", {"location": "Rome"})
+        first, second = conversation.calls
+        first.result(WAIT)
+        assert (first.conversation_id, first.tool_name) == ("conv_1", "get_weather")
+        assert (first.arguments, second.arguments) == (
+            {"location": "Oslo"},
+            {"location": "Rome"},
+        )
+        assert [answer.unwrap() for answer in first.answers] == [{"temperature": 22}]
+        assert second.answers == () and second.times_sent == 1
+        first.arguments["location"] = "changed"
+        assert first.arguments == {"location": "Oslo"}
+
+
+def test_a_call_without_a_tool(platform: LocalPlatform) -> None:
+    """What was not sent is empty."""
+    with talking(platform) as (_, conversation):
+        conversation.request("get_weather", {}, without=["tool_name", "arguments"])
+        (call,) = conversation.calls
+        assert (call.tool_name, call.arguments) == ("", {})
+
+
 def test_an_error_is_raised(platform: LocalPlatform) -> None:
     """Each time it is asked for."""
     with talking(platform) as (agent, conversation):
