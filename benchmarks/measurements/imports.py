@@ -11,6 +11,7 @@ from ..scale import Scale
 from .measurement import Bench, Measurement
 
 MODULE = "conversimple"
+NAME = "ConversimpleAgent"
 MIB = 2**20
 
 
@@ -59,7 +60,7 @@ class Imports(Measurement):
 
 async def _import(bench: Bench, name: str) -> float:
     python = bench.installed[name].python
-    program = await Program.start(name, python, PROGRAMS / "importing.py", MODULE)
+    program = await Program.start(name, python, PROGRAMS / "importing.py", MODULE, NAME)
     try:
         seconds: float = await program.read()
         return seconds
