@@ -43,7 +43,9 @@ def install() -> None:
             timeout=INSTALLING,
         )
     except subprocess.CalledProcessError as error:
-        raise CannotInstall(f"npm ci failed in {FOLDER}:\n{error.stderr}") from error
+        # The rest of what it says is a trace of its own.
+        reason = " ".join(error.stderr.splitlines()[:2])
+        raise CannotInstall(f"npm ci failed in {FOLDER}: {reason}") from error
     except subprocess.TimeoutExpired as error:
         raise CannotInstall(f"npm ci took over {INSTALLING:g} s") from error
 
