@@ -1,0 +1,310 @@
+// JSON Schemas as form fields. Pure: no document here.
+//
+// A field is {kind, schema, nullable, required, label, hint} and, by kind:
+//   text      format
+//   number    integer
+//   boolean
+//   choice    choices: values, of which one is sent
+//   object    fields: [[name, field]], extra: field | null (additionalProperties)
+//   list      item: field
+//   tuple     items: [field]
+//   union     variants: [field]
+//   json      anything, as JSON
+
+import { compact, isNumber, isObject, parse, same } from "./json.js";
+
+const DEEPEST = 12;
+const MOST_ITEMS = 200;
+const NONE = Object.freeze({});
+const TEXT_FORMATS = { date: "date", time: "time", "date-time": "datetime" };
+const INPUT_TYPES = { email: "email", uri: "url", url: "url" };
+
+/** The field for a schema; what cannot be understood becomes a field for JSON. */
+export function fieldOf(schema, { required = true, label = "", depth = 0 } = NONE) {
+  const { schema: merged, nullable } = normal(schema);
+  const base = {
+    schema: merged,
+    nullable,
+    required,
+    label: label || text(merged.title),
+    hint: text(merged.description),
+  };
+  const kind = depth > DEEPEST ? { kind: "json" } : kindOf(merged, depth);
+  return { ...base, ...kind };
+}
+
+function text(value) {
+  return typeof value === "string" ? value : "";
+}
+
+/** Take "or null" out of a schema, and one part of an allOf in. */
+function normal(schema) {
+  let result = isObject(schema) ? schema : {};
+  let nullable = result.nullable === true;
+  if (Array.isArray(result.allOf)) {
+    const { allOf, ...own } = result;
+    // One part says it all; several are more than a form can show.
+    if (allOf.length === 1 && isObject(allOf[0])) result = { ...allOf[0], ...own };
+    nullable ||= result.nullable === true;
+  }
+  if (Array.isArray(result.type)) {
+    nullable ||= result.type.includes("null");
+    const others = result.type.filter((type) => type !== "null");
+    result = { ...result, type: others.length === 1 ? others[0] : others };
+  }
+  for (const word of ["anyOf", "oneOf"]) {
+    if (!Array.isArray(result[word])) continue;
+    const others = result[word].filter((each) => each?.type !== "null");
+    if (others.length === result[word].length) continue;
+    nullable = true;
+    const { [word]: _, ...own } = result;
+    result = others.length === 1 ? { ...others[0], ...own } : { ...own, [word]: others };
+    nullable ||= result.nullable === true;
+  }
+  if (Array.isArray(result.enum) && result.enum.includes(null)) {
+    nullable = true;
+    result = { ...result, enum: result.enum.filter((value) => value !== null) };
+  }
+  return { schema: result, nullable };
+}
+
+function kindOf(schema, depth) {
+  if ("allOf" in schema || "$ref" in schema) return { kind: "json" };
+  if ("const" in schema) return { kind: "choice", choices: [schema.const] };
+  if (Array.isArray(schema.enum) && schema.enum.length > 0) {
+    return { kind: "choice", choices: schema.enum };
+  }
+  const variants = schema.anyOf ?? schema.oneOf;
+  if (Array.isArray(variants) && variants.length > 0) return unionOf(variants, depth);
+  if (Array.isArray(schema.type) && schema.type.length > 1) {
+    return unionOf(schema.type.map((type) => ({ ...schema, type })), depth);
+  }
+  return KINDS[typeOf(schema)]?.(schema, depth) ?? { kind: "json" };
+}
+
+function typeOf(schema) {
+  if (typeof schema.type === "string") return schema.type;
+  if (isObject(schema.properties)) return "object";
+  return Array.isArray(schema.prefixItems) || isObject(schema.items) ? "array" : "";
+}
+
+function unionOf(variants, depth) {
+  if (variants.length === 1) {
+    const { kind, ...rest } = fieldOf(variants[0], { depth: depth + 1 });
+    const { required: _r, nullable: _n, hint: _h, label: _l, ...own } = rest;
+    return { kind, ...own };
+  }
+  return {
+    kind: "union",
+    variants: variants.map((each) => fieldOf(each, { depth: depth + 1 })),
+  };
+}
+
+const KINDS = {
+  string: (schema) => ({
+    kind: "text",
+    format: TEXT_FORMATS[schema.format] ?? INPUT_TYPES[schema.format] ?? "text",
+  }),
+  integer: () => ({ kind: "number", integer: true }),
+  number: () => ({ kind: "number", integer: false }),
+  boolean: () => ({ kind: "boolean" }),
+  null: () => ({ kind: "choice", choices: [null] }),
+  array: (schema, depth) => {
+    if (Array.isArray(schema.prefixItems)) {
+      const items = schema.prefixItems.map((each, index) =>
+        fieldOf(each, { depth: depth + 1, label: `${index + 1}` }),
+      );
+      return { kind: "tuple", items };
+    }
+    return { kind: "list", item: fieldOf(schema.items ?? {}, { depth: depth + 1 }) };
+  },
+  object: (schema, depth) => {
+    const properties = isObject(schema.properties) ? schema.properties : {};
+    const required = Array.isArray(schema.required) ? schema.required : [];
+    const fields = Object.entries(properties).map(([name, child]) => [
+      name,
+      fieldOf(child, {
+        label: name,
+        required: required.includes(name),
+        depth: depth + 1,
+      }),
+    ]);
+    const extra = schema.additionalProperties;
+    const takesMore = isObject(extra) || (extra !== false && fields.length === 0 && depth > 0);
+    return {
+      kind: "object",
+      fields,
+      extra: takesMore ? fieldOf(extra ?? {}, { depth: depth + 1 }) : null,
+    };
+  },
+};
+
+/** What a union's variant, or a choice, is called. */
+export function nameOf(field) {
+  if (field.label) return field.label;
+  if (field.kind === "object") {
+    const fixed = field.fields.find(([, child]) => child.choices?.length === 1);
+    if (fixed !== undefined) return `${fixed[0]}: ${compact(fixed[1].choices[0], 40)}`;
+    const names = field.fields.map(([name]) => name).join(", ");
+    return names === "" ? "object" : `object with ${names.slice(0, 60)}`;
+  }
+  if (field.kind === "choice") return field.choices.map((each) => compact(each, 20)).join(" | ");
+  if (field.kind === "list") return `list of ${nameOf(field.item)}`;
+  if (field.kind === "text") return field.schema.format ?? "text";
+  if (field.kind === "number") return field.integer ? "integer" : "number";
+  return { boolean: "true / false", tuple: "fixed list", json: "any JSON" }[field.kind] ?? "any";
+}
+
+/**
+ * The value that a field begins with; undefined: it is left out. An optional field without
+ * a default is left out.
+ */
+export function initial(field) {
+  if ("default" in field.schema) return field.schema.default;
+  if (!field.required) return undefined;
+  return blank(field);
+}
+
+/** A value to begin with for a field that has to have one. */
+export function blank(field) {
+  switch (field.kind) {
+    case "text":
+      return "";
+    case "boolean":
+      return false;
+    case "choice":
+      return field.choices[0];
+    case "list":
+      return Array.from({ length: fewest(field.schema) }, () => startOf(field.item));
+    case "tuple":
+      return field.items.map(startOf);
+    case "object":
+      return Object.fromEntries(
+        field.fields
+          .map(([name, child]) => [name, initial(child)])
+          .filter(([, value]) => value !== undefined),
+      );
+    case "union":
+      return startOf(field.variants[0]);
+    default:
+      return null; // a number without digits, or JSON that is still to be written
+  }
+}
+
+function startOf(field) {
+  return "default" in field.schema ? field.schema.default : blank(field);
+}
+
+function fewest(schema) {
+  return Number.isInteger(schema.minItems) ? Math.min(Math.max(schema.minItems, 0), 20) : 0;
+}
+
+/** What a text must be to be sent, in words; "" if it may be. */
+export function textProblem(field, value) {
+  const { minLength, maxLength, pattern } = field.schema;
+  const length = [...value].length;
+  if (minLength > length) return `At least ${minLength} characters.`;
+  if (maxLength < length) return `At most ${maxLength} characters.`;
+  if (typeof pattern === "string" && !matches(pattern, value)) {
+    return `It has to match ${pattern}`;
+  }
+  return "";
+}
+
+function matches(pattern, value) {
+  try {
+    return new RegExp(pattern, "u").test(value);
+  } catch {
+    return true; // another dialect: the agent decides
+  }
+}
+
+/** What a number must be to be sent, in words; "" if it may be. */
+export function numberProblem(field, value) {
+  const number = Number(isNumber(value) ? JSON.stringify(value) : value);
+  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = field.schema;
+  if (field.integer && !Number.isInteger(number)) return "A whole number.";
+  if (number < minimum) return `At least ${minimum}.`;
+  if (number > maximum) return `At most ${maximum}.`;
+  if (number <= exclusiveMinimum) return `More than ${exclusiveMinimum}.`;
+  if (number >= exclusiveMaximum) return `Less than ${exclusiveMaximum}.`;
+  if (multipleOf > 0 && !isMultiple(number, multipleOf)) return `A multiple of ${multipleOf}.`;
+  return "";
+}
+
+function isMultiple(number, step) {
+  const ratio = number / step;
+  return Math.abs(ratio - Math.round(ratio)) < 1e-9;
+}
+
+/**
+ * Why a form cannot show a value, as texts with a path. None: what is put into the form
+ * comes out of it again. What is missing is none, unless `complete` is asked for: the
+ * form shows it empty.
+ */
+export function misfits(field, value, path = "", complete = false) {
+  const here = path || "it";
+  if (value === undefined) return field.required && complete ? [`${here} is missing`] : [];
+  if (value === null && field.nullable) return [];
+  const told = FITS[field.kind](field, value, path, complete);
+  return told === null ? [`${here} is not ${article(nameOf({ ...field, label: "" }))}`] : told;
+}
+
+function article(name) {
+  return /^[aeiou]/i.test(name) ? `an ${name}` : `a ${name}`;
+}
+
+const FITS = {
+  text: (_, value) => (typeof value === "string" ? [] : null),
+  number: (_, value) => (isNumber(value) ? [] : null),
+  boolean: (_, value) => (typeof value === "boolean" ? [] : null),
+  choice: (field, value) => (field.choices.some((each) => same(each, value)) ? [] : null),
+  json: () => [],
+  union: (field, value) => (variantFor(field, value) === -1 ? null : []),
+  list: (field, value, path, complete) => {
+    if (!Array.isArray(value)) return null;
+    if (value.length > MOST_ITEMS) return [`${path || "it"} is too long for a form`];
+    return value.flatMap((each, i) => misfits(field.item, each, `${path}[${i}]`, complete));
+  },
+  tuple: (field, value, path, complete) => {
+    if (!Array.isArray(value) || value.length !== field.items.length) return null;
+    return value.flatMap((each, i) => misfits(field.items[i], each, `${path}[${i}]`, complete));
+  },
+  object: (field, value, path, complete) => {
+    if (!isObject(value)) return null;
+    return objectMisfits(field, value, path, complete);
+  },
+};
+
+function objectMisfits(field, value, path, complete) {
+  const known = new Map(field.fields);
+  const under = (name) => (path ? `${path}.${name}` : name);
+  const missing = field.fields
+    .filter(([name]) => !Object.hasOwn(value, name))
+    .flatMap(([name, child]) => misfits(child, undefined, under(name), complete));
+  const wrong = Object.entries(value).flatMap(([name, each]) => {
+    const child = known.get(name) ?? field.extra;
+    if (child === null) return [`${under(name)} has no field`];
+    return misfits(child, each, under(name), complete);
+  });
+  return [...missing, ...wrong];
+}
+
+/** The number of the first variant that shows a value, complete if possible; or -1. */
+export function variantFor(field, value) {
+  const fits = (complete) => (variant) => misfits(variant, value, "", complete).length === 0;
+  const whole = field.variants.findIndex(fits(true));
+  return whole === -1 ? field.variants.findIndex(fits(false)) : whole;
+}
+
+/** Arguments from their JSON. Gives `{value}` or `{problem}`. */
+export function readArguments(source) {
+  let value;
+  try {
+    value = parse(source.trim() === "" ? "{}" : source);
+  } catch (error) {
+    return { problem: `This is not JSON: ${error.message}` };
+  }
+  if (!isObject(value)) return { problem: "Arguments are an object: { … }" };
+  return { value };
+}
