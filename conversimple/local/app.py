@@ -71,7 +71,9 @@ class SocketEndpoint:
         self, websocket: WebSocket, customer_id: str, serializer: Serializer
     ) -> None:
         number = next(self._numbers)
-        connection = Connection(number, customer_id, serializer, self._around)
+        client = websocket.client
+        link = None if client is None else self._around.link_of(client.port)
+        connection = Connection(number, customer_id, serializer, self._around, link)
         writer = asyncio.create_task(_write(websocket, connection))
         try:
             await self._read(websocket, connection)

@@ -44,6 +44,10 @@ class CustomerChannel:
         """Sends as a part of a broadcast, which knows no join."""
         self._connection.send(Frame(None, None, self.topic, event, payload))
 
+    def cut_behind(self) -> None:
+        """Has the socket cut behind what was sent last."""
+        self._connection.cut_behind()
+
     def crash(self) -> None:
         """Ends as after an exception in the handler: what was in flight is lost."""
         self._end("phx_error")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from .channel import CustomerChannel
 from .faults import Faults
 from .history import History, Violations
+from .link import Link
 from .phoenix import BadFrame, Frame, Serializer, to_json
 from .switchboard import Switchboard
 
@@ -30,6 +32,7 @@ class Surroundings:
     faults: Faults
     history: History
     violations: Violations
+    link_of: Callable[[int], Link | None] = lambda port: None
 
 
 class Connection:
@@ -46,6 +49,7 @@ class Connection:
         customer_id: str,
         serializer: Serializer,
         surroundings: Surroundings,
+        link: Link | None = None,
     ) -> None:
         self.number = number
         self.customer_id = customer_id
@@ -56,18 +60,30 @@ class Connection:
         self._channels: dict[str, CustomerChannel] = {}
         self._ended_from_here: set[str] = set()
         self._last_ref = 0
+        self._link = link
+        self._n_sent = 0
         surroundings.switchboard.connections.append(self)
 
     def send(self, frame: Frame) -> None:
         """Queues a frame."""
         if self.is_open:
             self._around.history.add("server", self.number, frame)
-            self.outbox.put_nowait(self._serializer.encode(frame))
+            self._put(self._serializer.encode(frame))
 
     def send_raw(self, data: str | bytes) -> None:
         """Queues whatever it is."""
         if self.is_open:
-            self.outbox.put_nowait(data)
+            self._put(data)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the proxy has ended it."""
+        return self._link is not None and self._link.how is not None
+
+    def cut_behind(self) -> None:
+        """Has the proxy end it behind what was queued last; it hears nothing more."""
+        if self._link is not None:
+            self._link.cut_at_frame(self._n_sent, inside=False)
 
     def close(self, code: int) -> None:
         """Ends the connection from here."""
@@ -111,6 +127,12 @@ class Connection:
         self._around.history.add("client", self.number, frame)
         self._check_ref(frame)
         self._route(frame)
+
+    def _put(self, data: str | bytes) -> None:
+        self.outbox.put_nowait(data)
+        self._n_sent += 1
+        if self._link is not None and self._around.faults.strikes("cut_inside_frame"):
+            self._link.cut_at_frame(self._n_sent, inside=True)
 
     def _refuse_undecodable(self, problem: str, text: str) -> None:
         self._around.violations.add(problem, text)

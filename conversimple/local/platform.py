@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,21 +16,24 @@ from .errors import (
     PlatformStateError,
     ProtocolViolated,
 )
+from .faultpanel import FaultPanel
 from .faults import Faults, HandshakeRefusal
 from .history import History, Violation, Violations, WireEntry
+from .life import Life
 from .loop import Changes
 from .phoenix import json_copy
 from .switchboard import Switchboard
+from .tamper import Tamper
 
 if TYPE_CHECKING:
     from .app import SocketEndpoint
-    from .channel import CustomerChannel
     from .connection import Connection
     from .server import ServerThread
 
 T = TypeVar("T")
 
 PATH = "/sdk/websocket"
+AGENT_PATHS = (b"/sdk/websocket", b"/customer_sdk/websocket")
 RESTARTING = 1012
 
 
@@ -68,14 +71,18 @@ class LocalPlatform:
         idle_timeout: float = 60.0,
         history_size: int = 10_000,
     ) -> None:
-        self._wanted_port = port
-        self._port: int | None = None
         self._strict = strict
         self._faults = Faults()
         self._switchboard = Switchboard(self._faults)
         self._history = History(history_size)
         self._violations = Violations()
+        self._changes = Changes()
+        self._tamper = Tamper(judge=is_agent, changed=self._links_changed)
         self._endpoint, self._server = self._build(api_keys, idle_timeout)
+        self._life = Life(self._server, port)
+        self._panel = FaultPanel(
+            self._server, self._life, self._tamper, self._faults, self._switchboard
+        )
 
     # Life
 
@@ -86,9 +93,9 @@ class LocalPlatform:
         Raises:
             PlatformStateError: it was never started.
         """
-        if self._port is None:
+        if self._life.port is None:
             raise PlatformStateError("the port is chosen by start()")
-        return self._port
+        return self._life.port
 
     @property
     def url(self) -> str:
@@ -108,14 +115,12 @@ class LocalPlatform:
             PortInUse: another program listens on the port.
             PlatformStateError: it runs already.
         """
-        if self._server.is_running:
-            raise PlatformStateError("the local platform runs already")
-        self._port = self._server.start(self._port or self._wanted_port)
+        self._life.start()
         return self
 
     def stop(self) -> None:
         """Closes every connection and ends the thread; calls and conversations stay."""
-        self._server.stop()
+        self._life.stop()
 
     def serve_forever(self) -> None:
         """Starts if need be, and returns when it is stopped, at the latest by Ctrl-C.
@@ -124,10 +129,10 @@ class LocalPlatform:
             PortInUse: another program listens on the port.
             KeyboardInterrupt: on Ctrl-C, after it was stopped.
         """
-        if not self._server.is_running:
+        if not self._life.is_running:
             self.start()
         try:
-            self._server.join()
+            self._life.join()
         finally:
             self.stop()
 
@@ -323,6 +328,11 @@ class LocalPlatform:
     # Faults
 
     @property
+    def faults(self) -> FaultPanel:
+        """Everything that can go wrong, as methods."""
+        return self._panel
+
+    @property
     def replies(self) -> bool:
         """Whether pushes get a ``phx_reply``; joins, leaves, heartbeats always do."""
         return self._faults.replies
@@ -382,7 +392,7 @@ class LocalPlatform:
         Raises:
             PlatformStateError: the platform does not run.
         """
-        return self._each_channel(customer_id, lambda channel: channel.crash())
+        return self.faults.crash_channel(customer_id)
 
     def close_channel(self, customer_id: str | None = None) -> int:
         """Closes the joined channels (``phx_close``), and tells how many.
@@ -390,7 +400,7 @@ class LocalPlatform:
         Raises:
             PlatformStateError: the platform does not run.
         """
-        return self._each_channel(customer_id, lambda channel: channel.close())
+        return self.faults.close_channel(customer_id)
 
     # Inside
 
@@ -404,12 +414,17 @@ class LocalPlatform:
                 f"the local platform needs {error.name}: "
                 "pip install conversimple-sdk[platform]"
             ) from error
-        changes = Changes()
+        changes = self._changes
         surroundings = connection.Surroundings(
-            self._switchboard, self._faults, self._history, self._violations
+            self._switchboard,
+            self._faults,
+            self._history,
+            self._violations,
+            self._tamper.link_of,
         )
         endpoint = app.SocketEndpoint(surroundings, changes, api_keys, idle_timeout)
-        return endpoint, server.ServerThread(app.build(endpoint), changes)
+        served = app.build(endpoint)
+        return endpoint, server.ServerThread(served, changes, self._tamper)
 
     def _is_there(self, customer_id: str | None) -> bool:
         return bool(self._switchboard.channels_of(customer_id))
@@ -433,21 +448,18 @@ class LocalPlatform:
         return customers[0]
 
     def _each_connection(self, action: Callable[[Connection], None]) -> int:
-        return self._server.perform(
-            lambda: _each(self._switchboard.connections, action)
-        )
+        return self._server.perform(lambda: self._switchboard.each(action))
 
-    def _each_channel(
-        self, customer_id: str | None, action: Callable[[CustomerChannel], None]
-    ) -> int:
-        return self._server.perform(
-            lambda: _each(self._switchboard.channels_of(customer_id), action)
-        )
+    def _links_changed(self) -> None:
+        self._switchboard.forget_cut()
+        self._changes.announce()
 
 
-def _each(things: Iterable[T], action: Callable[[T], None]) -> int:
-    # A copy: the action may take the thing out of the list.
-    chosen = list(things)
-    for thing in chosen:
-        action(thing)
-    return len(chosen)
+def is_agent(first_line: bytes) -> bool:
+    """Tells from its first line whether a client is an agent, by the path it asks for.
+
+    The line comes from anybody, and need not be HTTP.
+    """
+    method, _, rest = first_line.partition(b" ")
+    path = rest.partition(b" ")[0].partition(b"?")[0]
+    return method == b"GET" and path in AGENT_PATHS

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
 import threading
 from collections.abc import Callable, Coroutine
@@ -16,21 +14,34 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
-from .errors import PlatformStateError, PortInUse
+from .errors import PlatformStateError
 from .loop import Changes
 from .phoenix import FRAME_HEADER_BYTES, MAX_FRAME_BYTES
+from .tamper import Tamper, listen
 
 T = TypeVar("T")
 
 SHUTDOWN_GRACE = 1.0
+LAST_WORDS = 0.1
 
 
 class ServerThread:
-    """Runs an application on its own loop; its methods may be called from anywhere."""
+    """Runs an application on its own loop; its methods may be called from anywhere.
 
-    def __init__(self, app: ASGIApp, changes: Changes) -> None:
+    The application is served behind a proxy, which can break what passes.
+
+    Args:
+        app: the application.
+        changes: told when something has changed.
+        tamper: the proxy.
+    """
+
+    def __init__(
+        self, app: ASGIApp, changes: Changes, tamper: Tamper | None = None
+    ) -> None:
         self._app = app
         self._changes = changes
+        self._tamper = tamper or Tamper()
         self._lock = threading.Lock()  # guards _server and _loop
         self._server: _QuietServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -38,21 +49,38 @@ class ServerThread:
 
     @property
     def is_running(self) -> bool:
+        """Whether it has been started, and not been stopped."""
         return self._loop is not None
 
-    def start(self, port: int) -> int:
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is its thread."""
+        return threading.current_thread() is self._thread
+
+    def start(self, port: int, host: str = "127.0.0.1") -> int:
         """Serves on the port, or on a free one for 0, and gives it.
 
         Raises:
             PortInUse: somebody else has it.
         """
-        listener = listen(port)
+        listener = listen(port, host)
         chosen = int(listener.getsockname()[1])
+        try:
+            inner = listen(0)
+        except BaseException:
+            listener.close()
+            raise
+        self._tamper.target_port = int(inner.getsockname()[1])
         started: Future[asyncio.AbstractEventLoop] = Future()
-        self._server = _QuietServer(_config(self._app), started)
+        self._server = _QuietServer(_config(self._app), self._tamper, listener, started)
         self._thread = threading.Thread(
             target=_run,
-            args=(self._server, listener, started),
+            args=(self._server, (inner, listener), started),
             name="conversimple-local-platform",
             daemon=True,
         )
@@ -80,7 +108,7 @@ class ServerThread:
         Raises:
             PlatformStateError: the server does not run.
         """
-        if threading.current_thread() is self._thread:
+        if self.is_here:
             return action()
         return self._on_loop(self._performed(action))
 
@@ -124,43 +152,29 @@ class ServerThread:
             future.cancel()
 
 
-def listen(port: int) -> socket.socket:
-    """Binds to the loopback interface; 0 means any free port.
-
-    Raises:
-        PortInUse: somebody else has it.
-    """
-    # asyncio switches Nagle's algorithm off only for sockets that name their protocol;
-    # with it every second frame waits 40 ms.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        if os.name == "posix":  # elsewhere this option shares the port with others
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen()
-    except BaseException as error:
-        listener.close()
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise PortInUse(port) from error
-        raise
-    return listener
-
-
 class _QuietServer(Server):
     """A server that starts and stops at once, and touches no signals and no loggers."""
 
     def __init__(
-        self, config: Config, started: Future[asyncio.AbstractEventLoop]
+        self,
+        config: Config,
+        tamper: Tamper,
+        listener: socket.socket,
+        started: Future[asyncio.AbstractEventLoop],
     ) -> None:
         super().__init__(config)
+        self._tamper = tamper
+        self._listener = listener
         self._started_on = started
         self.stopping = asyncio.Event()
 
     async def main_loop(self) -> None:
+        await self._tamper.listen(self._listener)
         self._started_on.set_result(asyncio.get_running_loop())
         await self.stopping.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._tamper.refuse()
         for server in self.servers:
             server.close()
         for listener in sockets or ():
@@ -169,11 +183,13 @@ class _QuietServer(Server):
             # One that is closed but not yet forgotten must not be closed again.
             if not connection.transport.is_closing():
                 connection.shutdown()
-        await self._let_connections_end()
-
-    async def _let_connections_end(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SHUTDOWN_GRACE
+        await self._let_connections_end(deadline)
+        await self._tamper.close(max(LAST_WORDS, deadline - loop.time()))
+
+    async def _let_connections_end(self, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
         while self.server_state.connections and loop.time() < deadline:
             await asyncio.sleep(0.002)
         # A client that does not read would keep its transport open for ever.
@@ -202,13 +218,14 @@ def _config(app: ASGIApp) -> Config:
 
 def _run(
     server: _QuietServer,
-    listener: socket.socket,
+    listeners: tuple[socket.socket, socket.socket],
     started: Future[asyncio.AbstractEventLoop],
 ) -> None:
     try:
-        asyncio.run(server.serve(sockets=[listener]))
+        asyncio.run(server.serve(sockets=[listeners[0]]))
     except BaseException as error:
         if started.done():
             raise
-        listener.close()
+        for listener in listeners:
+            listener.close()
         started.set_exception(error)

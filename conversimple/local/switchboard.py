@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .calls import CallRecord, ConversationRecord
@@ -76,6 +76,46 @@ class Switchboard:
         else:
             call.held = True
 
+    def ask_again(self) -> int:
+        """Sends every request of living conversations again, and tells how many."""
+        asked = [
+            (record, call)
+            for record in self.conversations.values()
+            for call in record.calls.values()
+            if call.times_sent and not record.ended
+        ]
+        for record, call in asked:
+            self.ask(record, call)
+        return len(asked)
+
+    def crash(self, customer_id: str | None) -> int:
+        """Crashes the channels of a customer, or of all, and tells how many."""
+        channels = self.channels_of(customer_id)
+        for channel in channels:
+            channel.crash()
+        return len(channels)
+
+    def close(self, customer_id: str | None) -> int:
+        """Closes the channels of a customer, or of all, and tells how many."""
+        channels = self.channels_of(customer_id)
+        for channel in channels:
+            channel.close()
+        return len(channels)
+
+    def each(self, action: Callable[[Connection], None]) -> int:
+        """Does this to every connection, and tells how many there were."""
+        # A copy: the action may take the connection out of the list.
+        connections = list(self.connections)
+        for connection in connections:
+            action(connection)
+        return len(connections)
+
+    def forget_cut(self) -> None:
+        """Takes the connections that were cut for lost, before the server does."""
+        for connection in list(self.connections):
+            if connection.is_cut:
+                connection.lost()
+
     def registered(
         self, channel: CustomerChannel, payload: dict[str, Any]
     ) -> str | None:
@@ -118,12 +158,22 @@ class Switchboard:
         )
 
     def _send_request(self, record: ConversationRecord, call: CallRecord) -> None:
+        channels = self.channels_of(record.customer_id)
+        if not self._faults.broadcasts:
+            channels = [one for one in channels if record.conversation_id in one.tools]
+        self._send_to(channels, call)
+        if self._faults.strikes("duplicate_next_call"):
+            self._send_to(channels, call)
+        if self._faults.strikes("cut_during_next_call"):
+            for channel in channels:
+                channel.cut_behind()
+
+    def _send_to(self, channels: list[CustomerChannel], call: CallRecord) -> None:
         call.sent()
-        if self._faults.broadcasts:
-            self.broadcast(record.customer_id, "tool_call_request", call.payload)
-            return
-        for channel in self.channels_of(record.customer_id):
-            if record.conversation_id in channel.tools:
+        for channel in channels:
+            if self._faults.broadcasts:
+                channel.broadcast("tool_call_request", call.payload)
+            else:
                 channel.push("tool_call_request", call.payload)
 
     def _call_of(self, payload: dict[str, Any]) -> CallRecord | None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 import threading
-from contextlib import closing
 
 import pytest
 from starlette.applications import Starlette
 
-from conversimple.local import PlatformStateError, PortInUse
+from conversimple.local import PlatformStateError
 from conversimple.local.loop import Changes
-from conversimple.local.server import ServerThread, listen
+from conversimple.local.server import ServerThread
 from tests.local.rawagent import WAIT, meanwhile
 
 
@@ -85,27 +83,6 @@ def test_nothing_can_be_done_without_a_loop() -> None:
         server.start(0)
         server.stop()
         server.stop()
-
-
-def test_a_taken_port_is_told() -> None:
-    """By its number."""
-    with closing(listen(0)) as listener:
-        port = listener.getsockname()[1]
-        with pytest.raises(PortInUse, match=str(port)) as caught:
-            listen(port)
-        assert caught.value.port == port
-
-
-def test_other_errors_of_listening_stay_what_they_are() -> None:
-    """And the socket is closed."""
-    with pytest.raises(OverflowError):
-        listen(70_000)
-
-
-def test_frames_do_not_wait_for_each_other() -> None:
-    """Nagle's algorithm is off on accepted sockets: asyncio looks at the protocol."""
-    with closing(listen(0)) as listener:
-        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_a_failing_start_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 import websocket
 
 from tests.support import rawserver, tls
-from tests.support.proxy import CuttingProxy, Direction, How
+from tests.support.client import BEAT, JOIN, LEAVE, LOST, PUSH, V2, Client, pair
 from tests.support.rawserver import RawServer, after_handshake, sending
 from tests.support.scripted import (
     CHANNEL,
@@ -27,43 +26,7 @@ from tests.support.scripted import (
 )
 from tests.support.threads import eventually, no_thread_left
 
-V1, V2 = "?vsn=1.0.0", "?auth_token=a%20b&vsn=2.0.0"
-JOIN: list[Any] = ["1", "1", "customer:c", "phx_join", {}]
-PUSH: list[Any] = ["1", "2", "customer:c", "tool_call_response", {"result": 0}]
-BEAT: list[Any] = [None, "3", "phoenix", "heartbeat", {}]
-LEAVE: list[Any] = ["1", "4", "customer:c", "phx_leave", {}]
-LOST = (websocket.WebSocketConnectionClosedException, ConnectionError)
-
-
-class Client:
-    """A plain client of the WebSocket library that the agent uses, too."""
-
-    def __init__(self, url: str, timeout: float = 5.0) -> None:
-        self.socket = websocket.create_connection(
-            url,
-            timeout=timeout,
-            redirect_limit=0,
-            suppress_origin=True,
-            http_no_proxy=["127.0.0.1"],
-            sslopt={"context": tls.client_context()},
-        )
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.socket.sock:
-            self.socket.sock.close()
-
-    def send(self, frame: Any) -> None:
-        self.socket.send(json.dumps(frame))
-
-    def receive(self) -> Any:
-        return json.loads(self.socket.recv())
-
-    def receive_raw(self) -> tuple[int, bytes]:
-        opcode, data = self.socket.recv_data()
-        return opcode, data
+V1 = "?vsn=1.0.0"
 
 
 @pytest.fixture(autouse=True)
@@ -71,11 +34,6 @@ def nothing_left() -> Any:
     """Every test ends the threads that it began."""
     with no_thread_left(("support-",), timeout=0.5):
         yield
-
-
-def pair(url: str, server: ScriptedServer) -> tuple[Client, ScriptedConnection]:
-    """Return both ends of a new connection."""
-    return Client(url + V2), server.accept()
 
 
 def test_server_shows_the_handshake() -> None:
@@ -401,244 +359,12 @@ def test_raw_server_speaks_tls() -> None:
         assert client.receive() == {}
 
 
-def test_proxy_carries() -> None:
-    """Handshake, frames both ways and the close pass unchanged, over TLS as well."""
-    with ScriptedServer(tls=True) as server, CuttingProxy(server.port) as proxy:
-        client, connection = pair(proxy.url_for(server.url), server)
-        with client:
-            client.send(PUSH)
-            assert connection.receive() == PUSH
-            connection.send_text(json.dumps("x" * 10**6))
-            assert len(client.receive()) == 10**6
-            client.socket.close(4002)
-        assert connection.wait_closed() == 4002
-        proxy.wait_for_links(1)
-        with pytest.raises(AssertionError, match="1 of 2 links"):
-            proxy.wait_for_links(2, timeout=0.01)
-
-
-@pytest.mark.parametrize(
-    "how, error",
-    [
-        ("fin", websocket.WebSocketConnectionClosedException),
-        ("rst", ConnectionResetError),
-        ("blackhole", websocket.WebSocketTimeoutException),
-    ],
-)
-def test_proxy_cuts(how: How, error: type[Exception]) -> None:
-    """Live links end in the manner asked for, and new ones are carried."""
-    with ScriptedServer() as server, CuttingProxy(server.port) as proxy:
-        client, connection = pair(proxy.url_for(server.url), server)
-        with client:
-            if how != "blackhole":
-                proxy.cut(how)
-            else:
-                proxy.blackhole()
-                client.socket.settimeout(0.05)
-                client.send(PUSH)
-                connection.send(PUSH)
-            with pytest.raises(error):
-                client.receive()
-        if how != "blackhole":
-            assert connection.wait_closed() == 1006
-        with Client(proxy.url_for(server.url)):
-            server.accept()
-        assert proxy.links == 2
-
-
-@pytest.mark.parametrize("n_bytes", [0, 1, 17, 40])
-@pytest.mark.parametrize("direction", ["up", "down"])
-@pytest.mark.parametrize("how", ["fin", "rst"])
-def test_proxy_cuts_after_so_many_bytes(
-    n_bytes: int, direction: Direction, how: How
-) -> None:
-    """Exactly n bytes arrive before the cut, which happens once."""
-    seen = [b""]
-
-    def reading(sock: socket.socket, ended: threading.Event) -> None:
-        while data := sock.recv(4096):
-            seen[0] += data
-
-    def writing(sock: socket.socket, ended: threading.Event) -> None:
-        sock.recv(1)
-        sending(b"x" * 40)(sock, ended)
-
-    behaviour = reading if direction == "up" else writing
-    with RawServer(behaviour) as server, CuttingProxy(server.port) as proxy:
-        proxy.cut_after(n_bytes, direction, how)
-        with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client:
-            if direction == "up":
-                client.sendall(b"x" * 40)
-                read_to_the_end(client)
-                eventually(lambda: len(seen[0]) == n_bytes)
-            else:
-                client.sendall(b"!")
-                assert len(read_to_the_end(client)) == n_bytes
-
-
-def test_proxy_counts_over_several_reads() -> None:
-    """The bytes before a cut need not come at once."""
-    with ScriptedServer() as server, CuttingProxy(server.port) as proxy:
-        client, connection = pair(proxy.url_for(server.url), server)
-        with client:
-            size = client.socket.send(json.dumps(BEAT))
-            assert connection.receive() == BEAT
-            proxy.cut_after(2 * size + 1, "up", "rst")
-            client.send(BEAT)
-            assert connection.receive() == BEAT
-            client.send(BEAT)
-            client.send(BEAT)
-            with pytest.raises(ConnectionResetError):
-                client.receive()
-            assert list(connection.frames()) == [BEAT]
-
-
-def read_to_the_end(sock: socket.socket) -> bytes:
-    """Return all bytes up to the end or a reset."""
-    read = b""
-    try:
-        while data := sock.recv(4096):
-            read += data
-    except ConnectionResetError:
-        pass
-    return read
-
-
-@pytest.mark.parametrize("how", ["fin", "rst"])
-def test_proxy_cuts_a_link_that_is_stuck(how: How) -> None:
-    """A stalled link, or one whose peer reads nothing, is cut as well."""
-    with RawServer(sending(b"x" * 10**7)) as server:
-        with CuttingProxy(server.port, narrow=True) as proxy:
-            with socket.create_connection(("127.0.0.1", proxy.port), 5) as client:
-                assert client.recv(1) == b"x"
-                proxy.stall("up")
-                proxy.cut(how)
-                assert len(read_to_the_end(client)) < 10**7
-
-
-def test_proxy_stalls_and_resumes() -> None:
-    """What was held back in one direction arrives afterwards, in order."""
-    with ScriptedServer() as server, CuttingProxy(server.port) as proxy:
-        client, connection = pair(proxy.url_for(server.url), server)
-        with client:
-            proxy.stall("up")
-            client.send(BEAT)
-            client.send(PUSH)
-            connection.send(BEAT)
-            assert client.receive() == BEAT
-            with pytest.raises(AssertionError, match="no frame"):
-                connection.receive(timeout=0.02)
-            proxy.resume()
-            assert [connection.receive(), connection.receive()] == [BEAT, PUSH]
-
-
-def test_proxy_trickles() -> None:
-    """Few bytes pass at a time, and then none for the period, until it heals."""
-    with RawServer(sending(b"x" * 3000)) as server, CuttingProxy(server.port) as proxy:
-        proxy.trickle("down", n_bytes=100, period=0.01)
-        with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client:
-            begun = time.monotonic()
-            portions = [client.recv(65536) for _ in range(5)]
-            assert max(map(len, portions)) < 1000
-            assert time.monotonic() - begun > 0.025
-            proxy.trickle("down", n_bytes=1, period=60.0)
-            proxy.heal()
-            rest = 0
-            while rest < 3000 - sum(map(len, portions)):
-                rest += len(client.recv(65536))
-
-
-def test_proxy_trickles_in_one_direction_only() -> None:
-    """The other one is as fast as ever."""
-    with ScriptedServer() as server, CuttingProxy(server.port) as proxy:
-        client, connection = pair(proxy.url_for(server.url), server)
-        with client:
-            proxy.trickle("down", n_bytes=1, period=60.0)
-            client.send(PUSH)
-            client.send(BEAT)
-            assert [connection.receive(), connection.receive()] == [PUSH, BEAT]
-
-
-def test_proxy_heals() -> None:
-    """Nothing is held back and nothing will be cut any more."""
-    with ScriptedServer() as server, CuttingProxy(server.port) as proxy:
-        client, connection = pair(proxy.url_for(server.url), server)
-        with client:
-            proxy.stall()
-            proxy.cut_after(1, "up")
-            proxy.heal()
-            client.send(BEAT)
-            assert connection.receive() == BEAT
-        assert proxy.cuts == 0
-
-
-def test_proxy_counts_cuts() -> None:
-    """The struck links are counted, and can be waited for."""
-    with ScriptedServer() as server, CuttingProxy(server.port) as proxy:
-        client, _ = pair(proxy.url_for(server.url), server)
-        with client:
-            proxy.cut_after(1, "up", "blackhole")
-            assert not proxy.wait_for_cuts(1, timeout=0.01)
-            client.send(BEAT)
-            assert proxy.wait_for_cuts(1)
-        assert not proxy.wait_for_cuts(2, timeout=0.01)
-
-
-def test_proxy_that_is_stalled_blocks_a_large_send() -> None:
-    """When it is narrow a frame of a megabyte cannot be sent into it."""
-    with ScriptedServer() as server:
-        with CuttingProxy(server.port, narrow=True) as proxy:
-            client, _ = pair(proxy.url_for(server.url), server)
-            with client:
-                proxy.stall()
-                client.socket.settimeout(0.1)
-                with pytest.raises(websocket.WebSocketTimeoutException):
-                    client.socket.send("x" * 10**6)
-
-
-def test_proxy_refuses_and_allows() -> None:
-    """New connections are refused while the old ones live, and then accepted again."""
-    with ScriptedServer() as server, CuttingProxy(server.port) as proxy:
-        url = proxy.url_for(server.url)
-        client, connection = pair(url, server)
-        with client:
-            proxy.refuse()
-            with pytest.raises(ConnectionRefusedError):
-                Client(url)
-            client.send(BEAT)
-            assert connection.receive() == BEAT
-            proxy.allow()
-            with Client(url):
-                server.accept()
-
-
-def test_proxy_passes_a_reset_on() -> None:
-    """A reset by the server reaches the client as a reset."""
-    with ScriptedServer() as server, CuttingProxy(server.port) as proxy:
-        client, connection = pair(proxy.url_for(server.url), server)
-        with client:
-            connection.abort()
-            with pytest.raises(ConnectionResetError):
-                client.receive()
-
-
-def test_proxy_without_a_server() -> None:
-    """Nobody behind the proxy: the client is let go."""
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    with CuttingProxy(port) as proxy:
-        with pytest.raises(LOST):
-            Client(f"ws://127.0.0.1:{proxy.port}/")
-
-
 @pytest.mark.parametrize("behaviour", [rawserver.silent, rawserver.deaf])
 def test_blocks_end_while_clients_hang_on(behaviour: rawserver.Behaviour) -> None:
-    """Servers and proxies end with connections open and nobody reading."""
-    with socket.socket() as client:
-        with RawServer(behaviour) as server, CuttingProxy(server.port) as proxy:
-            proxy.stall()
-            client.connect(("127.0.0.1", proxy.port))
-            server.wait_for_links(1)
+    """Servers end with connections open and nobody reading."""
+    with socket.socket() as client, RawServer(behaviour) as server:
+        client.connect(("127.0.0.1", server.port))
+        server.wait_for_links(1)
 
 
 def test_no_thread_left_names_the_survivors() -> None:
