@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from itertools import count
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .connection import Close, Connection, Surroundings
+from .console.guard import Guard
 from .handshake import Handshake
 from .loop import Changes
 from .phoenix import MAX_FRAME_BYTES, Serializer
@@ -37,7 +38,9 @@ class SocketEndpoint:
         changes: Changes,
         api_keys: Collection[str] | None,
         idle_timeout: float,
+        guard: Guard,
     ) -> None:
+        self._guard = guard
         self._around = surroundings
         self._changes = changes
         self._api_keys = api_keys
@@ -49,7 +52,7 @@ class SocketEndpoint:
         """Serves one socket until it ends."""
         handshake = _read_handshake(websocket)
         self.handshakes += 1
-        refusal = self._refusal(handshake)
+        refusal = self._refusal(websocket, handshake)
         self._changes.announce()
         if refusal is not None:
             await websocket.send_denial_response(refusal)
@@ -60,7 +63,11 @@ class SocketEndpoint:
         assert handshake.serializer is not None
         await self._serve(websocket, handshake.customer_id, handshake.serializer)
 
-    def _refusal(self, handshake: Handshake) -> Response | None:
+    def _refusal(self, websocket: WebSocket, handshake: Handshake) -> Response | None:
+        problem = self._guard.problem(websocket.headers)
+        if problem is not None:
+            self._around.violations.add(problem, websocket.url.path)
+            return _denial(403)
         wanted = self._around.faults.next_handshake_refusal()
         if wanted is not None:
             return _denial(wanted.status, wanted.retry_after)
@@ -120,12 +127,12 @@ async def _write(websocket: WebSocket, connection: Connection) -> None:
                 await websocket.send_bytes(data)
 
 
-def build(endpoint: SocketEndpoint) -> ASGIApp:
-    """The application around one endpoint."""
+def build(endpoint: SocketEndpoint, more: Iterable[BaseRoute] = ()) -> ASGIApp:
+    """The application around one endpoint, and what else is served."""
     sockets = [WebSocketRoute(path, endpoint.__call__) for path in PATHS]
     pages = [Route(path, _upgrade_required) for path in PATHS]
     nowhere = WebSocketRoute("/{path:path}", _not_found)
-    return _with_hidden_query(Starlette(routes=[*sockets, *pages, nowhere]))
+    return _with_hidden_query(Starlette(routes=[*sockets, *pages, *more, nowhere]))
 
 
 def _with_hidden_query(app: ASGIApp) -> ASGIApp:

@@ -36,6 +36,16 @@ class CustomerChannel:
         self.tools: dict[str, list[dict[str, Any]]] = {}
         switchboard.channels.append(self)
 
+    @property
+    def number(self) -> int:
+        """The number of its socket."""
+        return self._connection.number
+
+    @property
+    def last_heard(self) -> float:
+        """When its socket last sent something: seconds since the epoch."""
+        return self._connection.last_heard
+
     def push(self, event: str, payload: Any) -> None:
         """Sends to this socket alone."""
         self._send(None, event, payload)

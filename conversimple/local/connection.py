@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,7 @@ class Connection:
     Attributes:
         outbox: what is to be written, in order: text, bytes, or a `Close`.
         is_open: whether frames still go in and out.
+        last_heard: when the client last sent something, in seconds since the epoch.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Connection:
         self.customer_id = customer_id
         self.outbox: asyncio.Queue[str | bytes | Close] = asyncio.Queue()
         self.is_open = True
+        self.last_heard = time.time()
         self._serializer = serializer
         self._around = surroundings
         self._channels: dict[str, CustomerChannel] = {}
@@ -117,6 +120,7 @@ class Connection:
 
     def handle_text(self, text: str) -> None:
         """A text frame came."""
+        self.last_heard = time.time()
         if not self.is_open:
             return
         try:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 from .phoenix import Frame
@@ -38,8 +39,9 @@ class History:
     """The latest frames. May be read from any thread."""
 
     def __init__(self, size: int) -> None:
-        self._lock = threading.Lock()  # guards _entries
+        self._lock = threading.Lock()  # guards _entries and _count
         self._entries: deque[WireEntry] = deque(maxlen=size)
+        self._count = 0
 
     def add(
         self, sender: Literal["client", "server"], connection: int, frame: Frame
@@ -56,10 +58,34 @@ class History:
         )
         with self._lock:
             self._entries.append(entry)
+            self._count += 1
+
+    @property
+    def count(self) -> int:
+        """How many frames there were in all, which is the number of the latest."""
+        return self._count
+
+    @property
+    def size(self) -> int:
+        """How many frames are kept."""
+        return self._entries.maxlen or 0
 
     def snapshot(self) -> list[WireEntry]:
         with self._lock:
             return list(self._entries)
+
+    def after(self, number: int, most: int) -> list[tuple[int, WireEntry]]:
+        """The first kept entries behind a number, with their numbers; 1 is the first.
+
+        Args:
+            number: of the last entry that is known; 0 if there is none.
+            most: how many entries to give.
+        """
+        with self._lock:
+            first = self._count - len(self._entries) + 1
+            start = max(0, number + 1 - first)
+            entries = islice(self._entries, start, start + most)
+            return list(enumerate(entries, first + start))
 
 
 @dataclass(frozen=True)

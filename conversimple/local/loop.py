@@ -22,13 +22,19 @@ class ServerLoop(Protocol):
 
 
 class Changes:
-    """Wakes those who wait when something has changed. For the loop's thread only."""
+    """Wakes those who wait when something has changed. For the loop's thread only.
+
+    Attributes:
+        count: how often something may have changed.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
         self._waiters: list[asyncio.Future[None]] = []
 
     def announce(self) -> None:
         """Has every waiting condition asked again."""
+        self.count += 1
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():

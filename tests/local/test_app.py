@@ -6,6 +6,7 @@ import logging
 import urllib.error
 import urllib.request
 from contextlib import closing
+from typing import Any
 
 import pytest
 import websocket
@@ -15,7 +16,7 @@ from tests.local.rawagent import RawAgent, connect
 
 
 def refused(
-    platform: LocalPlatform, **options: str
+    platform: LocalPlatform, **options: Any
 ) -> websocket.WebSocketBadStatusException:
     """The exception of a refused handshake."""
     with pytest.raises(websocket.WebSocketBadStatusException) as caught:
@@ -71,7 +72,8 @@ def test_a_handshake_can_be_refused(platform: LocalPlatform) -> None:
 
 def test_an_origin_and_a_subprotocol_are_violations(lenient: LocalPlatform) -> None:
     """They are let in, but no subprotocol is chosen."""
-    socket = connect(lenient.url, suppress_origin=False, origin="http://elsewhere")
+    own = f"http://127.0.0.1:{lenient.port}"
+    socket = connect(lenient.url, suppress_origin=False, origin=own)
     socket.close()
     with pytest.raises(websocket.WebSocketException, match="Invalid WebSocket"):
         connect(lenient.url, subprotocols=["phoenix"])
@@ -79,6 +81,22 @@ def test_an_origin_and_a_subprotocol_are_violations(lenient: LocalPlatform) -> N
         "the handshake has an Origin",
         "the handshake asks for a subprotocol",
     ]
+
+
+@pytest.mark.parametrize(
+    ("headers", "problem"),
+    [
+        ({"origin": "http://elsewhere"}, "a page of 'http://elsewhere'"),
+        ({"host": "rebound.example:80"}, "the Host 'rebound.example:80'"),
+    ],
+)
+def test_pages_of_others_are_no_agents(
+    lenient: LocalPlatform, headers: dict[str, str], problem: str
+) -> None:
+    """A browser tells where the page came from, and under which name it went here."""
+    options = {"suppress_origin": "origin" not in headers, **headers}
+    assert refused(lenient, **options).status_code == 403
+    assert [each.problem[: len(problem)] for each in lenient.violations] == [problem]
 
 
 def test_a_silent_client_is_closed() -> None:

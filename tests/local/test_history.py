@@ -30,3 +30,19 @@ def test_a_violation_is_told_in_short() -> None:
     violations.add("p" * 10_000, "x" * 10_000)
     (violation,) = violations.snapshot()
     assert len(violation.excerpt) == len(violation.problem) == EXCERPT_LENGTH + 1
+
+
+def test_frames_are_numbered() -> None:
+    """Whoever knows one by its number gets what came after it, a part at a time."""
+    history = History(3)
+    assert (history.count, history.size, history.after(0, 10)) == (0, 3, [])
+    for number in range(1, 6):
+        history.add("client", 1, Frame(None, str(number), "t", "e", {}))
+
+    def after(number: int, most: int = 10) -> list[tuple[int, object]]:
+        return [(n, entry.ref) for n, entry in history.after(number, most)]
+
+    assert history.count == 5
+    assert after(0) == [(3, "3"), (4, "4"), (5, "5")]
+    assert after(3, most=1) == [(4, "4")]
+    assert after(5) == after(99) == []

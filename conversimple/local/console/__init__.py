@@ -1,0 +1,1 @@
+"""The page on which a developer sees and moves the local platform."""
