@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from conversimple.local import LocalPlatform
 from tests.compat.lineprocess import LineProcess
+from tests.local.rawagent import WEATHER
 
 FOLDER = Path(__file__).resolve().parent / "phoenix_js"
 TOPIC = "customer:c1"
@@ -92,6 +95,26 @@ class PhoenixClient(LineProcess):
         """Send a frame that no channel of the client has to do with."""
         self._order("send", frame=frame)
 
+    def register(self, conversation_id: str) -> None:
+        """Register the weather tool, and read the reply."""
+        event = "register_conversation_tools"
+        self.push(event, {"conversation_id": conversation_id, "tools": [WEATHER]})
+        self.expect("replied", to=event, status="ok")
+
+    def answer(self, result: Any) -> dict[str, Any]:
+        """Answer the next request, read the reply, and give the request."""
+        request = self.expect("received", event="tool_call_request")["payload"]
+        assert isinstance(request, dict)
+        named = {key: request[key] for key in request if key != "arguments"}
+        self.push("tool_call_response", {**named, "result": result})
+        self.expect("replied", to="tool_call_response", status="ok")
+        return request
+
+    def frames(self, event: str) -> list[dict[str, Any]]:
+        """The frames of this event that came so far, as the client has decoded them."""
+        came = [told for told in self.told if told["happened"] == "frame"]
+        return [frame for frame in came if frame["event"] == event]
+
     def leave(self) -> None:
         """Leave the customer's channel."""
         self._order("leave", topic=TOPIC)
@@ -102,3 +125,12 @@ class PhoenixClient(LineProcess):
 
     def _order(self, order: str, **details: Any) -> None:
         self.say(json.dumps({"order": order, **details}))
+
+
+@contextmanager
+def joined(platform: LocalPlatform, vsn: str = "2.0.0") -> Iterator[PhoenixClient]:
+    """A client that has joined the customer's channel."""
+    with PhoenixClient(platform, vsn) as client:
+        client.join()
+        client.joined()
+        yield client

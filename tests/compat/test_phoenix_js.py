@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
 
-from conversimple.local import Conversation, LocalPlatform
-from tests.compat.phoenixclient import TOPIC, PhoenixClient
+from conversimple.local import LocalPlatform
+from tests.compat.phoenixclient import TOPIC, PhoenixClient, joined
 from tests.conftest import WAIT
 from tests.local.rawagent import WEATHER
 
@@ -26,41 +22,6 @@ WEATHER_REPORT = {
 }
 
 
-@contextmanager
-def joined(platform: LocalPlatform, vsn: str = "2.0.0") -> Iterator[PhoenixClient]:
-    """A client that has joined the customer's channel."""
-    with PhoenixClient(platform, vsn) as client:
-        client.join()
-        client.joined()
-        yield client
-
-
-def register(client: PhoenixClient, conversation: Conversation) -> None:
-    """Register the weather tool, and read the reply."""
-    event = "register_conversation_tools"
-    identity = {"conversation_id": conversation.conversation_id}
-    client.push(event, {**identity, "tools": [WEATHER]})
-    client.expect("replied", to=event, status="ok")
-
-
-def answer(client: PhoenixClient, result: Any) -> dict[str, Any]:
-    """Answer the next request, read the reply, and give the request."""
-    request = client.expect("received", event="tool_call_request")["payload"]
-    named = {
-        name: request[name] for name in ("call_id", "conversation_id", "tool_name")
-    }
-    client.push("tool_call_response", {**named, "result": result})
-    client.expect("replied", to="tool_call_response", status="ok")
-    assert isinstance(request, dict)
-    return request
-
-
-def frames(client: PhoenixClient, event: str) -> list[dict[str, Any]]:
-    """The frames of this event that came so far, as the client has decoded them."""
-    came = [told for told in client.told if told["happened"] == "frame"]
-    return [frame for frame in came if frame["event"] == event]
-
-
 @both_versions
 def test_a_conversation(platform: LocalPlatform, vsn: str) -> None:
     """It joins, hears broadcasts, pushes, and gets its replies; nothing is wrong."""
@@ -72,9 +33,9 @@ def test_a_conversation(platform: LocalPlatform, vsn: str) -> None:
             event="conversation_lifecycle",
             payload={"event": "conversation_started", "conversation_id": "conv_1"},
         )
-        register(client, conversation)
+        client.register("conv_1")
         call = conversation.request("get_weather", {"location": "Malmö"})
-        assert answer(client, WEATHER_REPORT)["arguments"] == {"location": "Malmö"}
+        assert client.answer(WEATHER_REPORT)["arguments"] == {"location": "Malmö"}
         assert call.result(WAIT) == WEATHER_REPORT
         conversation.end()
         client.expect("received", event="conversation_lifecycle")
@@ -89,11 +50,11 @@ def test_requests_arrive_as_broadcasts_and_as_pushes(
     platform.broadcasts = broadcasts
     with joined(platform, vsn) as client:
         conversation = platform.conversation("conv_1")
-        register(client, conversation)
+        client.register("conv_1")
         conversation.request("get_weather", {})
-        answer(client, 22)
-    (request,) = frames(client, "tool_call_request")
-    join, *_ = frames(client, "phx_reply")
+        client.answer(22)
+    (request,) = client.frames("tool_call_request")
+    join, *_ = client.frames("phx_reply")
     if vsn == "1.0.0":
         assert "join_ref" not in request and "join_ref" not in join
     else:
@@ -140,14 +101,14 @@ def test_a_crashed_channel_is_joined_again(platform: LocalPlatform, vsn: str) ->
     """By the client itself, on the same socket; what was registered is gone."""
     with joined(platform, vsn) as client:
         conversation = platform.conversation("conv_1")
-        register(client, conversation)
+        client.register("conv_1")
         assert platform.crash_channel() == 1
         client.expect("channel_failed", topic=TOPIC)
         client.joined()
         assert not conversation.is_registered
         call = conversation.request("get_weather", {})
-        register(client, conversation)
-        answer(client, 22)
+        client.register("conv_1")
+        client.answer(22)
         assert call.result(WAIT) == 22
     assert platform.handshakes == 1
 
@@ -242,14 +203,14 @@ def test_a_dropped_connection_comes_back(
     """Whatever the code; a call that was asked meanwhile is answered."""
     with joined(platform, vsn) as client:
         conversation = platform.conversation("conv_1")
-        register(client, conversation)
+        client.register("conv_1")
         assert platform.drop_connections(code) == 1
         call = conversation.request("get_weather", {})
         client.expect("closed", code=code)
         client.expect("opened")
         client.joined()
-        register(client, conversation)
-        answer(client, 22)
+        client.register("conv_1")
+        client.answer(22)
         assert call.result(WAIT) == 22
 
 
