@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from tests.support.proxy import CuttingProxy
+from conversimple.local.tamperthread import TamperThread
 
 from .desk import Desk
 from .plan import Break, Cut
@@ -20,7 +20,7 @@ HANGS_WITHIN = 2.0
 
 def carry_out(
     cut: Cut,
-    proxy: CuttingProxy,
+    proxy: TamperThread,
     desks: Sequence[Desk],
     sleep: Callable[[float], object] | None = None,
 ) -> None:

@@ -10,7 +10,7 @@ from itertools import chain, islice, repeat
 from random import Random
 from typing import NamedTuple
 
-from tests.support.proxy import Direction, How
+from conversimple.local.rules import Direction, How
 
 
 class Mode(Enum):

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from conversimple.core import channel, ledger
 from tests.support import tls
-from tests.support.proxy import CuttingProxy
+from conversimple.local.tamperthread import TamperThread
 
 from .agent import ChaosAgent
 from .desk import Desk
@@ -107,7 +107,7 @@ def run(plan: Plan) -> Figures:
     desk = Desk(plan.calls, plan.mode, calls, plan.dice("platform"))
     context = tls.server_context() if plan.tls else None
     platform = Platform({"chaos": desk}, plan.window, context)
-    with quiet(), impatient(), platform, CuttingProxy(platform.port) as proxy:
+    with quiet(), impatient(), platform, TamperThread(platform.port) as proxy:
         agent = ChaosAgent(
             effects,
             api_key="chaos",
@@ -190,7 +190,7 @@ def wait_while_it_goes_on(
     return True
 
 
-def _break_down(plan: Plan, desk: Desk, proxy: CuttingProxy) -> None:
+def _break_down(plan: Plan, desk: Desk, proxy: TamperThread) -> None:
     """Break the network every so many calls, and not before it works again."""
     handled = 0
     for index, cut in enumerate(cuts_of(plan), start=1):

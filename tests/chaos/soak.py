@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 from conversimple.core.ledger import Ledger
 from tests.support import tls
-from tests.support.proxy import CuttingProxy
+from conversimple.local.tamperthread import TamperThread
 
 from .agent import ChaosAgent
 from .desk import Desk
@@ -178,7 +178,7 @@ class Soak:
             stack.enter_context(quiet())
             stack.enter_context(impatient(HEARTBEAT_DEADLINE))
             stack.enter_context(platform)
-            proxy = stack.enter_context(CuttingProxy(platform.port))
+            proxy = stack.enter_context(TamperThread(platform.port))
             for name, effects in zip(desks, self._effects):
                 agent = self._agent(name, effects, proxy.url_for(platform.url))
                 self._agents.append(stack.enter_context(agent))
@@ -203,7 +203,7 @@ class Soak:
             **SLOWER,
         )
 
-    def _break_down(self, proxy: CuttingProxy, until: float) -> None:
+    def _break_down(self, proxy: TamperThread, until: float) -> None:
         """Break the network again and again, and look at the process in between."""
         dice = Random(f"{self._seed}/cuts")
         for cut in cuts(dice, tls=True):

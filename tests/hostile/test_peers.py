@@ -21,7 +21,7 @@ from conversimple import (
 from conversimple.core import channel
 from tests.conftest import WAIT, Seen, stopped_afterwards
 from tests.runtime.harness import blackhole, server_frame
-from tests.support.proxy import CuttingProxy
+from conversimple.local.tamperthread import TamperThread
 from tests.support.rawserver import (
     GARBAGE,
     HALF_FRAME,
@@ -208,13 +208,13 @@ def test_a_connection_that_is_never_made_holds_up_nobody(timeout: float) -> None
 
 # After the join -----------------------------------------------------------------------
 
-Trouble = Callable[[ScriptedConnection, CuttingProxy], None]
+Trouble = Callable[[ScriptedConnection, TamperThread], None]
 
 
 def pouring(data: bytes, first: bytes = b"") -> Trouble:
     """Send the same bytes until the connection is over."""
 
-    def trouble(peer: ScriptedConnection, proxy: CuttingProxy) -> None:
+    def trouble(peer: ScriptedConnection, proxy: TamperThread) -> None:
         def pour() -> None:
             with suppress(Ended):
                 peer.send_raw(first)
@@ -238,14 +238,14 @@ def ended(peer: ScriptedConnection) -> bool:
 def both(one: Trouble, other: Trouble) -> Trouble:
     """First this, then that."""
 
-    def trouble(peer: ScriptedConnection, proxy: CuttingProxy) -> None:
+    def trouble(peer: ScriptedConnection, proxy: TamperThread) -> None:
         one(peer, proxy)
         other(peer, proxy)
 
     return trouble
 
 
-def deafness(peer: ScriptedConnection, proxy: CuttingProxy) -> None:
+def deafness(peer: ScriptedConnection, proxy: TamperThread) -> None:
     """Read nothing any more."""
     proxy.stall("up")
 
@@ -268,11 +268,11 @@ each_trouble = pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLE
 @contextmanager
 def in_trouble(
     trouble: Trouble, **options: Any
-) -> Iterator[tuple[Agent, ScriptedServer, CuttingProxy]]:
+) -> Iterator[tuple[Agent, ScriptedServer, TamperThread]]:
     """An agent that joined, whose platform turned bad and is owed a megabyte."""
     silent_heartbeat = CHANNEL - {"heartbeat"}
     with ScriptedServer(auto=silent_heartbeat) as server:
-        with CuttingProxy(server.port, narrow=True) as proxy:
+        with TamperThread(server.port, narrow=True) as proxy:
             agent = Agent(proxy.url_for(server.url), **options)
             with stopped_afterwards(agent):
                 agent.start("conv_1")

@@ -41,7 +41,7 @@ from tests.runtime.harness import (
     server_frame,
     told,
 )
-from tests.support.proxy import CuttingProxy
+from conversimple.local.tamperthread import TamperThread
 from tests.support.rawserver import (
     GARBAGE,
     HALF_FRAME,
@@ -271,9 +271,9 @@ def _ask(peer: ScriptedConnection, total: int) -> None:
 @contextmanager
 def stalled(
     server: ScriptedServer, **options: Any
-) -> Iterator[tuple[Agent, ScriptedConnection, CuttingProxy, list[ToolCall]]]:
+) -> Iterator[tuple[Agent, ScriptedConnection, TamperThread, list[ToolCall]]]:
     """An agent with four calls to answer, whose platform has stopped reading."""
-    with CuttingProxy(server.port, narrow=True) as proxy:
+    with TamperThread(server.port, narrow=True) as proxy:
         with Agent(proxy.url_for(server.url), **options) as agent:
             peer = joined(agent, server)
             for number in range(4):
@@ -478,7 +478,7 @@ def test_the_close_code_outlives_a_write_that_failed_first(
 def test_it_comes_back_after_a_cut(secure: bool, how: Any) -> None:
     """FIN or RST in the middle: another connection, and the answer still arrives."""
     with ScriptedServer(tls=secure, auto=CHANNEL) as server:
-        with CuttingProxy(server.port) as proxy:
+        with TamperThread(server.port) as proxy:
             with Agent(proxy.url_for(server.url)) as agent:
                 peer = joined(agent, server)
                 peer.push("tool_call_request", request())
@@ -491,7 +491,7 @@ def test_it_comes_back_after_a_cut(secure: bool, how: Any) -> None:
 
 def test_an_answer_that_vanished_is_sent_again(server: ScriptedServer) -> None:
     """Written into a black hole: after the loss it goes out on the next connection."""
-    with CuttingProxy(server.port) as proxy:
+    with TamperThread(server.port) as proxy:
         with Agent(proxy.url_for(server.url)) as agent:
             peer = joined(agent, server)
             peer.push("tool_call_request", request())
@@ -528,7 +528,7 @@ def test_a_half_open_connection_is_noticed(
     server: ScriptedServer, short_heartbeat: None
 ) -> None:
     """Everything vanishes in both directions: only the heartbeat can tell."""
-    with CuttingProxy(server.port) as proxy:
+    with TamperThread(server.port) as proxy:
         with Agent(proxy.url_for(server.url), heartbeat_interval=0.05) as agent:
             joined(agent, server)
             proxy.blackhole()
@@ -818,7 +818,7 @@ def test_a_stop_with_an_answer_owed_reconnects_to_deliver_it(
     server: ScriptedServer,
 ) -> None:
     """The connection is lost while stopping: the answer still arrives."""
-    with CuttingProxy(server.port) as proxy:
+    with TamperThread(server.port) as proxy:
         with Agent(proxy.url_for(server.url)) as agent:
             peer = joined(agent, server)
             peer.push("tool_call_request", request())
@@ -838,7 +838,7 @@ def test_a_stop_with_an_answer_owed_ends_in_time_on_the_way(
     server: ScriptedServer,
 ) -> None:
     """A handshake that nobody answers does not outlive the time to stop."""
-    with CuttingProxy(server.port) as proxy:
+    with TamperThread(server.port) as proxy:
         with Agent(proxy.url_for(server.url), connection_timeout=2.5) as agent:
             peer = joined(agent, server)
             peer.push("tool_call_request", request())
@@ -856,7 +856,7 @@ def test_a_stop_that_runs_out_of_time_is_a_stop(
     server: ScriptedServer, retries: int
 ) -> None:
     """The dial that the stop cut short does not make a failure of it."""
-    with CuttingProxy(server.port) as proxy:
+    with TamperThread(server.port) as proxy:
         with Agent(proxy.url_for(server.url), max_reconnect_attempts=retries) as agent:
             peer = joined(agent, server)
             peer.push("tool_call_request", request())
@@ -873,7 +873,7 @@ def test_a_stop_that_runs_out_of_time_is_a_stop(
 
 def test_deadlines_of_calls_go_on_while_it_dials(server: ScriptedServer) -> None:
     """A call is given up at its deadline, whatever the connection does."""
-    with CuttingProxy(server.port) as proxy:
+    with TamperThread(server.port) as proxy:
         with Agent(proxy.url_for(server.url), connection_timeout=2.5) as agent:
             peer = joined(agent, server)
             peer.push("tool_call_request", request(timeout_seconds=0.2))
@@ -888,7 +888,7 @@ def test_deadlines_of_calls_go_on_while_it_dials(server: ScriptedServer) -> None
 
 def test_deadlines_of_calls_go_on_while_it_waits(server: ScriptedServer) -> None:
     """Back-off is no reason to answer late."""
-    with CuttingProxy(server.port) as proxy:
+    with TamperThread(server.port) as proxy:
         with Agent(
             proxy.url_for(server.url), draw=lambda: 1.0, reconnect_backoff=9
         ) as agent:
