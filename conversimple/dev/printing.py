@@ -18,7 +18,7 @@ class Printer:
     """Writes lines to standard output, or another file."""
 
     def __init__(self, file: IO[str] | None = None) -> None:
-        self._console = Console(file=file, markup=False, emoji=False, highlight=False)
+        self._console = _Console(file=file, markup=False, emoji=False, highlight=False)
 
     def line(
         self,
@@ -37,6 +37,9 @@ class Printer:
             style: as rich knows it.
             at: when it happened, in seconds since the epoch; None means now.
             seconds: how long it took.
+
+        Raises:
+            BrokenPipeError: nobody reads any more; the next lines are not printed.
         """
         clock = time.strftime("%H:%M:%S", time.localtime(at))
         took = "" if seconds is None else f"  ({seconds * 1000:.1f} ms)"
@@ -47,7 +50,17 @@ class Printer:
             (took, "dim"),
         )
         # Soft wrapping leaves long lines whole when the output is piped.
-        self._console.print(line, soft_wrap=True)
+        try:
+            self._console.print(line, soft_wrap=True)
+        except BrokenPipeError:
+            self._console.quiet = True
+            raise
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would exit, which leaves an event loop no time to end anything.
+        raise BrokenPipeError
 
 
 def harmless(text: str) -> str:

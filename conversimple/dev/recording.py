@@ -28,6 +28,9 @@ class Act(NamedTuple):
 class Recording:
     """Notes what is done. May be told from any thread.
 
+    Attributes:
+        acts: what was done, in order.
+
     Raises:
         CommandFailed: packages that are needed to write it are missing.
     """
@@ -40,13 +43,13 @@ class Recording:
                 f"--record needs {error.name}: pip install conversimple-sdk[platform]"
             ) from error
         self._recorder = Recorder()
-        self._acts: list[Act] = []
+        self.acts: list[Act] = []
 
     def note(self, command: str, fields: Mapping[str, Any], value: object) -> None:
         """Note a command of the console that was carried out."""
         answer = value if isinstance(value, dict) else {}
         where = fields.get("conversation_id") or answer.get("conversation_id")
-        self._acts.append(Act(command, fields, answer, where))
+        self.acts.append(Act(command, fields, answer, where))
 
     def write(self, path: Path) -> None:
         """Write the scenario, once.
@@ -54,7 +57,7 @@ class Recording:
         Raises:
             OSError: it cannot be written.
         """
-        acts = list(self._acts)
+        acts = list(self.acts)
         ids = dict.fromkeys(act.conversation_id for act in acts if act.conversation_id)
         names: dict[str | None, str | None] = {}
         if len(ids) > 1:  # a single one needs no name

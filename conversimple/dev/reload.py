@@ -65,7 +65,7 @@ class Supervisor:
             await self._watching
 
     async def end(self) -> None:
-        """End the conversations, let running calls be answered, and end all children."""
+        """End conversations, let running calls be answered, and end all children."""
         serving, self._serving = self._serving, None
         if serving is not None:
             self._stage.end_conversations()
@@ -84,9 +84,9 @@ class Supervisor:
         if loaded is None or not self._is_better(loaded):
             await self._discard(child)
             return
+        took = f"{(monotonic() - began) * 1000:.0f} ms"
         await self._take_over(child, loaded)
         names = ", ".join(loaded.agents.values())
-        took = f"{(monotonic() - began) * 1000:.0f} ms"
         self._stage.tell("info", f"runs {names} (loaded in {took})")
 
     async def _take_over(self, child: Child, loaded: Loaded) -> None:
@@ -109,7 +109,7 @@ class Supervisor:
         self._stage.health({})
         self._tell_error(f"the agents' process {how_it_ended(code)}")
         if self._reloads:
-            self._stage.tell("warning", "it is started again when a file has changed")
+            self._stage.tell("warning", "it is started again at the next change")
 
     def _is_better(self, loaded: Loaded) -> bool:
         """Whether it may take over; tells what is wrong with it."""

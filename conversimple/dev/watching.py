@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def folder_of(target: str) -> Path:
     return _folder_of_module(place)
 
 
-async def changes_in(folder: Path) -> AsyncIterator[list[str]]:
+async def changes_in(folder: Path) -> AsyncGenerator[list[str], None]:
     """The names of the files that have changed, each time some have.
 
     Raises:
@@ -78,7 +78,7 @@ def _folder_of_module(name: str) -> Path:
         raise UsageMistake(f"there is no file, folder or module {name}")
     for place in spec.submodule_search_locations or ():
         return Path(place).resolve()
-    return Path(spec.origin).resolve().parent if spec.origin else Path.cwd()
+    return Path(spec.origin or "").resolve().parent
 
 
 def _is_project(folder: Path) -> bool:
