@@ -126,10 +126,8 @@ class Page:
 
     def choose_tool(self, name: str) -> None:
         """Open the form of a tool."""
-        for each in _at_least_one(self, ".tool-choice"):
-            if self.run("return arguments[0].firstChild.textContent", each) == name:
-                each.click()
-                break
+        eventually(lambda: name in self.texts(".tool-name"), 10.0)
+        self.all(".tool-choice")[self.texts(".tool-name").index(name)].click()
         eventually(lambda: self.text(".tool h3") == name)
 
     def answer(self) -> tuple[str, str]:
@@ -151,10 +149,6 @@ class Page:
 
 def _named(name: str, label: str) -> bool:
     return name.replace(" (required)", "").rstrip("*") in (label, f"{label}*")
-
-
-def _at_least_one(page: Page, selector: str) -> list[WebElement]:
-    return eventually(lambda: page.all(selector), 10.0)
 
 
 def _certain(value: Any) -> Any:

@@ -23,6 +23,7 @@ export class Answers {
     const view = new AnswerView(tool, callArguments, this.#announce);
     for (const other of this.#list.children) other.open = false;
     this.#list.prepend(view.element);
+    view.element.scrollIntoView({ block: "nearest" });
     while (this.#list.children.length > MOST) this.#list.lastElementChild.remove();
     this.#running.add(view);
     try {
@@ -31,6 +32,7 @@ export class Answers {
       view.fail(error);
     } finally {
       this.#running.delete(view);
+      view.element.scrollIntoView({ block: "nearest" });
     }
   }
 

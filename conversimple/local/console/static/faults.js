@@ -12,18 +12,18 @@ const ARMED = "armed for the next time; heal disarms it";
  */
 export const FAULTS = [
   { name: "cut", label: "Cut now", kind: "once", said: "connection", about: "Reset every agent's TCP connection." },
-  { name: "cut_during_next_call", label: "Cut during next call", kind: "next", about: "Reset the connection as soon as the next request has gone out, before its answer." },
-  { name: "cut_inside_frame", label: "Cut inside a frame", kind: "next", about: "Cut the next frame to an agent in its middle." },
+  { name: "cut_during_next_call", label: "Cut during call", kind: "next", about: "Reset the connection as soon as the next request has gone out, before its answer." },
+  { name: "cut_inside_frame", label: "Cut inside frame", kind: "next", about: "Cut the next frame to an agent in its middle." },
   { name: "stall", label: "Stall reading", kind: "lasts", undo: ["resume", {}], about: "Read nothing from agents; their sockets stay open." },
   { name: "trickle", label: "Trickle", kind: "lasts", about: "Pass on a few bytes at a time." },
   { name: "never_confirm", label: "Never confirm", kind: "lasts", undo: ["never_confirm", { on: false }], about: "Pushes get no reply; joins and heartbeats still do." },
-  { name: "redeliver", label: "Redeliver everything", kind: "once", said: "request", about: "Ask every request of living conversations again, answered or not." },
-  { name: "duplicate_next_call", label: "Duplicate next call", kind: "next", about: "Send the next request twice." },
+  { name: "redeliver", label: "Redeliver all", kind: "once", said: "request", about: "Ask every request of living conversations again, answered or not." },
+  { name: "duplicate_next_call", label: "Duplicate next", kind: "next", about: "Send the next request twice." },
   { name: "refuse_join", label: "Refuse next join", kind: "next", about: "Answer the next join with “unauthorized”." },
-  { name: "refuse", label: "Refuse next handshake", kind: "next", about: "Answer the next handshake with 403, which is final for an agent." },
-  { name: "crash_channel", label: "Crash the channel", kind: "once", said: "channel", about: "End every joined channel with phx_error." },
-  { name: "close_channel", label: "Close the channel", kind: "once", said: "channel", about: "End every joined channel with phx_close." },
-  { name: "restart", label: "Restart the platform", kind: "once", about: "The platform goes away and comes back on the same port." },
+  { name: "refuse", label: "Refuse with 503", kind: "next", options: { status: 503 }, about: "Answer the next handshake with 503." },
+  { name: "crash_channel", label: "Crash channel", kind: "once", said: "channel", about: "End every joined channel with phx_error." },
+  { name: "close_channel", label: "Close channel", kind: "once", said: "channel", about: "End every joined channel with phx_close." },
+  { name: "restart", label: "Restart platform", kind: "once", about: "The platform goes away and comes back on the same port." },
 ];
 
 const WHEN = { next: ` ${ARMED}.`, lasts: ` ${LASTS}.`, once: "" };
@@ -74,7 +74,7 @@ export class FaultPanel {
       return this.#perform(...fault.undo, `${fault.label}: over.`);
     }
     if (isActive) return this.#tell(`${fault.label} is active already; Heal ends it.`);
-    return this.#perform(fault.name, {}, null, fault);
+    return this.#perform(fault.name, fault.options ?? {}, null, fault);
   }
 
   async #perform(name, options, said, fault = null) {

@@ -4,11 +4,12 @@
 // what is left out or is not yet a value.
 
 import { makeControl } from "./controls.js";
-import { button, h, newId, setAttribute } from "./dom.js";
+import { button, h, newId, setAttribute, setText } from "./dom.js";
 import { compact } from "./json.js";
-import { blank, initial, nameOf, variantFor } from "./schema.js";
+import { blank, initial, kindName, nameOf, variantFor } from "./schema.js";
 
 const SIMPLE = new Set(["text", "number", "boolean", "choice", "json"]);
+const VALUE = "value";
 const MODES = { value: "value", null: "null", absent: "left out" };
 
 /** The view for the arguments of a tool, a field of the kind `object`. */
@@ -53,8 +54,9 @@ function simpleView(field, name) {
   const control = makeControl(field, id);
   const hint = hintOf(field, id);
   const mode = modeSelect(field, name, () => changed());
-  const label = h("label", { for: id, class: "name" }, ...labelled(field, name));
-  const element = h("div", { class: `field ${field.kind}` });
+  const named = labelled(field, name);
+  const label = h("label", { for: id, class: "name" }, ...named.parts);
+  const element = h("div", { class: "field", data: { kind: field.kind } });
   element.append(h("div", { class: "head" }, label, typeOf(field), mode.element));
   element.append(control.element, ...(hint === null ? [] : [hint]));
   setAttribute(control.input, "aria-describedby", hint?.id);
@@ -73,6 +75,7 @@ function simpleView(field, name) {
   return {
     element,
     check,
+    rename: (text) => setText(named.text, text),
     focus: () => control.input.focus(),
     read: () => ({ value: control.get(), null: null, absent: undefined })[mode.get()],
     write: (value) => {
@@ -90,11 +93,14 @@ function blankOf(field) {
 
 function groupView(field, name) {
   const mode = modeSelect(field, name, () => changed());
-  const hint = hintOf(field, newId("group"));
   const inner = h("fieldset", { class: "inner", "aria-label": name || "value" });
-  const legend = h("legend", {}, ...labelled(field, name));
-  const head = h("div", { class: "head" }, typeOf(field), mode.element);
-  const element = h("fieldset", { class: `group ${field.kind}` }, legend, head, hint, inner);
+  const id = newId("group");
+  const hint = hintOf(field, id);
+  const named = labelled(field, name);
+  const title = h("span", { class: "name", id }, ...named.parts);
+  const head = h("div", { class: "head" }, title, typeOf(field), mode.element);
+  const group = { class: "group", role: "group", "aria-labelledby": id };
+  const element = h("div", group, head, hint, inner);
   setAttribute(element, "aria-describedby", hint?.id);
 
   let body = null; // built when it is needed: a schema may be very deep
@@ -115,6 +121,7 @@ function groupView(field, name) {
   return {
     element,
     check: () => mode.get() === "value" && ensure().check(),
+    rename: (text) => setText(named.text, text),
     focus: () => (mode.get() === "value" ? ensure().focus() : mode.element.focus()),
     read: () => ({ value: body?.read(), null: null, absent: undefined })[mode.get()],
     write: (value) => {
@@ -125,25 +132,28 @@ function groupView(field, name) {
   };
 }
 
+/** A field's name, which `rename` can change, and the mark of what is required. */
 function labelled(field, name) {
+  const text = h("span", {}, name || "value");
   const star = h("span", { class: "star", title: "required", "aria-hidden": "true" }, "*");
   const said = h("span", { class: "visually-hidden" }, " (required)");
-  return field.required && name ? [name, star, said] : [name || "value"];
+  const isMarked = field.required && name && name !== VALUE;
+  return { text, parts: isMarked ? [text, star, said] : [text] };
 }
 
 function typeOf(field) {
-  return h("span", { class: "type" }, nameOf({ ...field, label: "" }));
+  return h("span", { class: "type" }, kindName(field));
 }
 
 function hintOf(field, id) {
-  const limits = limitsOf(field.schema);
+  const limits = limitsOf(field);
   if (field.hint === "" && limits === "") return null;
   const more = limits === "" ? null : h("span", { class: "limits" }, limits);
   const gap = field.hint !== "" && more !== null ? " " : null;
   return h("p", { class: "hint", id: `${id}-hint` }, field.hint, gap, more);
 }
 
-function limitsOf(schema) {
+function limitsOf({ schema, kind }) {
   const told = [];
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = schema;
   if (minimum !== undefined) told.push(`≥ ${compact(minimum)}`);
@@ -154,8 +164,10 @@ function limitsOf(schema) {
   if (schema.maxLength !== undefined) told.push(`at most ${compact(schema.maxLength)} characters`);
   if (schema.pattern !== undefined) told.push(`matches ${schema.pattern}`);
   if (schema.contentEncoding !== undefined) told.push(String(schema.contentEncoding));
-  if (schema.minItems > 0) told.push(`at least ${schema.minItems}`);
-  if (schema.maxItems !== undefined) told.push(`at most ${compact(schema.maxItems)}`);
+  if (kind === "list" && schema.minItems > 0) told.push(`at least ${schema.minItems}`);
+  if (kind === "list" && schema.maxItems !== undefined) {
+    told.push(`at most ${compact(schema.maxItems)}`);
+  }
   if (schema.default !== undefined) told.push(`default ${compact(schema.default, 60)}`);
   return told.join(" · ");
 }
@@ -215,6 +227,7 @@ function rows(name, make, addLabel, { most = Infinity, fewest = 0 } = {}) {
   };
   const changed = () => {
     views.forEach((view, index) => {
+      view.rename?.(`${name || "item"} ${index + 1}`);
       setAttribute(view.remove, "aria-label", `Remove ${index + 1} of ${name || "the list"}`);
       view.remove.disabled = views.length <= fewest;
     });
@@ -238,7 +251,7 @@ function rows(name, make, addLabel, { most = Infinity, fewest = 0 } = {}) {
 function listBody(field, name) {
   const limits = { most: field.schema.maxItems, fewest: field.schema.minItems };
   const make = (value) => {
-    const view = viewOf({ ...field.item, required: true }, field.item.label);
+    const view = viewOf({ ...field.item, required: true }, VALUE);
     if (value !== undefined) view.write(value);
     return view;
   };
@@ -301,7 +314,7 @@ function entryView(field, key, value, onKey) {
   input.value = key;
   input.required = true;
   input.addEventListener("input", onKey);
-  const view = viewOf({ ...field.extra, required: true, label: "" }, "value");
+  const view = viewOf({ ...field.extra, required: true, label: "" }, VALUE);
   if (value !== undefined) view.write(value);
   return {
     element: h("div", { class: "entry" }, input, view.element),
@@ -321,7 +334,7 @@ function unionBody(field, name) {
   let view = null;
   const choose = (index) => {
     select.selectedIndex = index;
-    view = viewOf({ ...field.variants[index], required: true, label: "" }, "value");
+    view = viewOf({ ...field.variants[index], required: true, label: "" }, VALUE);
     place.replaceChildren(view.element);
   };
   select.addEventListener("change", () => choose(select.selectedIndex));

@@ -112,7 +112,11 @@ class Page {
     if (target !== null) select.value = target.conversation_id;
     find("#tools").dataset.empty = target === null;
     const agents = this.#store.state.agents.length;
-    const text = agents === 0 ? "No agent is connected." : "Start a conversation to call tools.";
+    const address = `${location.host}/sdk/websocket`;
+    const text =
+      agents === 0
+        ? `No agent is connected. Start one with the platform_url ws://${address}`
+        : "Start a conversation to call tools.";
     setText(find("#no-target"), text);
   }
 

@@ -33,7 +33,7 @@ export class Messages {
     this.#notices = [...notices];
     setText(this.#noticesButton, `Notices ${count(notices.length)}`);
     const latest = notices.at(-1);
-    this.#latest.replaceChildren(...(latest === undefined ? [] : lineOf(latest)));
+    if (latest !== undefined) this.#latest.replaceChildren(...lineOf(latest));
     if (!isNew) return;
     setAttribute(this.#banner, "data-level", latest.level);
     this.#banner.hidden = latest.level === "info";

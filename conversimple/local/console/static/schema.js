@@ -139,6 +139,29 @@ const KINDS = {
   },
 };
 
+/** The kind of a field, in a word. */
+export function kindName(field) {
+  switch (field.kind) {
+    case "text":
+      return text(field.schema.format) || "text";
+    case "number":
+      return field.integer ? "integer" : "number";
+    case "list":
+      return field.item.kind === "json" ? "list" : `list of ${kindName(field.item)}`;
+    case "tuple":
+      return `list of exactly ${field.items.length}`;
+    case "union":
+      return `one of ${field.variants.length} kinds`;
+    case "json":
+      return "any JSON";
+    case "object":
+      if (field.extra === null || field.fields.length > 0) return "object";
+      return `map of ${kindName(field.extra)}`;
+    default:
+      return field.kind;
+  }
+}
+
 /** What a union's variant, or a choice, is called. */
 export function nameOf(field) {
   if (field.label) return field.label;
