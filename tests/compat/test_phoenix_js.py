@@ -116,10 +116,11 @@ def test_a_crashed_channel_is_joined_again(platform: LocalPlatform, vsn: str) ->
 def test_an_unknown_event_crashes_the_channel(lenient: LocalPlatform) -> None:
     """As a handler does that has no clause for it; the push is never replied to."""
     with joined(lenient) as client:
-        client.push("no_such_event", {}, timeout=0.05)
+        client.push("no_such_event", {})
         client.expect("channel_failed", topic=TOPIC)
         client.joined()
-        client.expect("replied", to="no_such_event", status="timeout")
+        client.expect("frame", event="phx_reply")
+        assert len(client.frames("phx_reply")) == 2  # to the joins
 
 
 @both_versions
@@ -173,15 +174,15 @@ def test_a_push_may_stay_unconfirmed(platform: LocalPlatform) -> None:
         payload = {"conversation_id": "conv_1", "tools": [WEATHER]}
         client.push("register_conversation_tools", payload, timeout=0.05)
         client.expect("replied", to="register_conversation_tools", status="timeout")
-        assert platform.conversation("conv_1").is_registered
+        platform.conversation("conv_1").wait_until_registered(WAIT)
 
 
 @both_versions
 def test_heartbeats_keep_the_socket(vsn: str) -> None:
     """Without replies the client would drop the socket, without them the platform."""
-    with LocalPlatform(idle_timeout=1.0) as platform:
-        with PhoenixClient(platform, vsn, heartbeat=0.25) as client:
-            for _ in range(6):
+    with LocalPlatform(idle_timeout=1.2) as platform:
+        with PhoenixClient(platform, vsn, heartbeat=0.4) as client:
+            for _ in range(4):
                 client.expect("frame", topic="phoenix", event="phx_reply")
         assert platform.handshakes == 1
 
