@@ -110,11 +110,8 @@ async def _answer(call: Call) -> Fields:
     outcome = {"call_id": call.call_id, "seconds": answer.seconds}
     if answer.error_type is None:
         return {**outcome, "result": answer.payload["result"]}
-    error = answer.payload["error"]
-    return {
-        **outcome,
-        "error": {"type": error["type"], "message": error["message"]},
-    }
+    message = answer.payload["error"]["message"]
+    return {**outcome, "error": {"type": answer.error_type, "message": message}}
 
 
 def _text(fields: Fields, name: str) -> str:
