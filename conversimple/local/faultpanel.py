@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Literal
 
 from .faults import Armed, Faults, HandshakeRefusal
 from .life import Life
 from .loop import ServerLoop
 from .switchboard import Switchboard
 from .tamper import Tamper
-
-T = TypeVar("T")
 
 
 class FaultPanel:
@@ -28,8 +25,9 @@ class FaultPanel:
     bytes strike agents only: the console has the same port and is left alone.
 
     All methods may be called from any thread, and but for `restart` from the server's
-    own, on which they never wait; from another one they return when they have taken
-    effect, which takes milliseconds. Times are seconds.
+    own, on which they never wait. From another one they return when they have taken
+    effect, which takes milliseconds, or as long as somebody else restarts the platform.
+    Times are seconds.
     """
 
     def __init__(
@@ -61,7 +59,7 @@ class FaultPanel:
 
     def heal(self) -> None:
         """Ends what lasts, and disarms what is armed."""
-        self._perform(self._heal)
+        self._life.perform(self._heal)
 
     # Bytes
 
@@ -79,7 +77,7 @@ class FaultPanel:
         """
         if how not in ("rst", "fin"):
             raise ValueError(f'how is "rst" or "fin", not {how!r}')
-        return self._perform(lambda: self._tamper.cut(how))
+        return self._life.perform(lambda: self._tamper.cut(how))
 
     def cut_during_next_call(self) -> None:
         """Arms: who gets the next request is cut off behind it, before the answer.
@@ -98,11 +96,11 @@ class FaultPanel:
         The sockets stay open, as when a network is gone, and new connections are
         accepted; whoever sends on finds that nobody reads when the buffers are full.
         """
-        self._perform(self._tamper.stall)
+        self._life.perform(self._tamper.stall)
 
     def resume(self) -> None:
         """Ends a stall: what was held back arrives now, in order."""
-        self._perform(self._tamper.resume)
+        self._life.perform(self._tamper.resume)
 
     def trickle(self, n_bytes: int = 1, period: float = 0.001) -> None:
         """Lets few bytes at a time pass in each direction until `heal`.
@@ -116,7 +114,7 @@ class FaultPanel:
         """
         if n_bytes < 1 or not period >= 0:
             raise ValueError("n_bytes is at least 1, and period is not negative")
-        self._perform(lambda: self._tamper.trickle(n_bytes=n_bytes, period=period))
+        self._life.perform(lambda: self._tamper.trickle(n_bytes=n_bytes, period=period))
 
     # Messages
 
@@ -126,7 +124,7 @@ class FaultPanel:
         Args:
             on: False replies again.
         """
-        self._perform(lambda: setattr(self._faults, "replies", not on))
+        self._life.perform(lambda: setattr(self._faults, "replies", not on))
 
     def redeliver(self) -> int:
         """Asks every request of living conversations again, answered or not.
@@ -163,7 +161,7 @@ class FaultPanel:
         if not 400 <= status <= 599:
             raise ValueError(f"status is an HTTP error (400 to 599), not {status}")
         refusal = HandshakeRefusal(status, retry_after)
-        self._perform(lambda: self._faults.refuse_handshake(refusal, times))
+        self._life.perform(lambda: self._faults.refuse_handshake(refusal, times))
 
     def refuse_join(self, reason: str = "unauthorized", times: int = 1) -> None:
         """Answers the next joins with an error of this reason.
@@ -172,7 +170,7 @@ class FaultPanel:
             reason: such as ``unauthorized`` or ``customer_suspended``.
             times: how many joins.
         """
-        self._perform(lambda: self._faults.refuse_join(reason, times))
+        self._life.perform(lambda: self._faults.refuse_join(reason, times))
 
     # Channels, and the platform itself
 
@@ -223,12 +221,8 @@ class FaultPanel:
     # Inside
 
     def _arm(self, name: Armed) -> None:
-        self._perform(lambda: self._faults.armed.add(name))
+        self._life.perform(lambda: self._faults.armed.add(name))
 
     def _heal(self) -> None:
         self._faults.heal()
         self._tamper.heal()
-
-    def _perform(self, action: Callable[[], T]) -> T:
-        # Without a server there is no other thread that reads what is chosen here.
-        return self._server.perform(action) if self._life.is_running else action()

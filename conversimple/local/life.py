@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from .errors import PlatformStateError
 
 if TYPE_CHECKING:
     from .server import ServerThread
+
+T = TypeVar("T")
 
 
 class Life:
@@ -37,6 +40,19 @@ class Life:
     def is_running(self) -> bool:
         """Whether it serves."""
         return self._server.is_running
+
+    def perform(self, action: Callable[[], T]) -> T:
+        """Runs the action on the server's loop, or here while there is none.
+
+        Waits for whoever starts, stops or restarts it: nothing else runs beside the
+        action.
+        """
+        if self._server.is_here:
+            return action()
+        with self._lock:
+            if self._server.is_running:
+                return self._server.perform(action)
+            return action()
 
     def start(self) -> None:
         """Serves.

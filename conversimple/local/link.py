@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import struct
 from collections.abc import Callable
-from contextlib import suppress
 
+from .end import End
+from .flow import Flow
 from .framefollower import FrameFollower
-from .rules import Direction, How, Rules
+from .rules import How, Rules
 
-#: So much of a direction is held at most: who is not read must soon notice it.
-CHUNK = 16 * 1024
 #: A first line that is longer belongs to no agent.
 MAX_LINE = 16 * 1024
 
@@ -20,176 +16,6 @@ MAX_LINE = 16 * 1024
 Judge = Callable[[bytes], bool]
 
 _FREE = Rules()
-
-
-class End(asyncio.BufferedProtocol):
-    """One socket of a link.
-
-    Attributes:
-        blocked: whether its peer takes nothing at the moment.
-        ended: whether its peer will send nothing more.
-        lost: whether it is closed.
-    """
-
-    def __init__(self, link: Link) -> None:
-        self.blocked = True
-        self.ended = False
-        self.lost = False
-        self._link = link
-        self._transport: asyncio.Transport | None = None
-        self._room = bytearray(CHUNK)
-        self._finished = False
-
-    @property
-    def port(self) -> int:
-        """The port of this machine that the socket has."""
-        assert self._transport is not None
-        return int(self._transport.get_extra_info("sockname")[1])
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=0)
-        transport.pause_reading()
-        self.blocked = False
-        self._link.made(self)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return memoryview(self._room)
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._link.received(self, bytes(memoryview(self._room)[:nbytes]))
-
-    def eof_received(self) -> bool:
-        self.ended = True
-        self._link.carry()
-        return True  # the other direction goes on
-
-    def pause_writing(self) -> None:
-        self.blocked = True
-
-    def resume_writing(self) -> None:
-        self.blocked = False
-        self._link.carry()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = self.ended = self.blocked = True
-        self._link.end_lost(was_reset=exc is not None)
-
-    def listen(self, wanted: bool) -> None:
-        """Reads, or does not."""
-        if self._transport is None or self._transport.is_closing() or self.ended:
-            return
-        if wanted:
-            self._transport.resume_reading()
-        else:
-            self._transport.pause_reading()
-
-    def write(self, data: bytes) -> None:
-        """Sends, now or as soon as it is not blocked any more."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
-
-    def finish(self) -> None:
-        """Sends nothing more, once what is on its way is sent."""
-        if self._transport is None or self._finished:
-            return
-        self._finished = True
-        with suppress(OSError):  # a peer that is gone needs no end
-            self._transport.write_eof()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing goes in or out any more."""
-        return self.ended and self._finished
-
-    def close(self) -> None:
-        """Closes, once what is on its way is sent."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def reset(self) -> None:
-        """Closes at once, with a reset."""
-        if self._transport is None or self.lost:
-            return
-        sock = self._transport.get_extra_info("socket")
-        with suppress(OSError):
-            linger = struct.pack("ii", 1, 0)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self._transport.abort()
-
-
-class Flow:
-    """One direction of a link.
-
-    Attributes:
-        held: whether nothing passes any more, whatever the rules say.
-        cut_at: after so many bytes from the beginning the link ends.
-    """
-
-    def __init__(self, direction: Direction, source: End, target: End) -> None:
-        self.direction = direction
-        self.source = source
-        self.target = target
-        self.backlog = b""
-        self.held = False
-        self.cut_at: int | None = None
-        self._passed = 0
-        self._fate: How | None = None
-        self._rest: asyncio.TimerHandle | None = None
-
-    def carry(self, rules: Rules, again: Callable[[], None]) -> How | None:
-        """Moves what may pass now.
-
-        Args:
-            rules: what the link obeys.
-            again: called when more may pass after a rest.
-
-        Returns:
-            How the link ends now, if it does.
-        """
-        while self.backlog and self._is_free(rules):
-            self._pass(rules, again)
-        if self._fate is not None:
-            self.source.listen(False)
-            return None if self.target.blocked else self._fate
-        if self.source.ended and not self.backlog and not self._is_held(rules):
-            self.target.finish()
-        self.source.listen(not self.backlog and not self._is_held(rules))
-        return None
-
-    def wake(self) -> None:
-        """Ends a rest."""
-        if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
-
-    def _is_held(self, rules: Rules) -> bool:
-        return self.held or self.direction in rules.stalled
-
-    def _is_free(self, rules: Rules) -> bool:
-        waits = self.target.blocked or self._fate is not None or self._rest is not None
-        return not waits and not self._is_held(rules)
-
-    def _pass(self, rules: Rules, again: Callable[[], None]) -> None:
-        wanted = len(self.backlog)
-        pace = rules.paces.get(self.direction)
-        if pace is not None:
-            wanted = min(wanted, pace.n_bytes)
-            loop = asyncio.get_running_loop()
-            self._rest = loop.call_later(pace.period, self._rested, again)
-        if self.cut_at is not None and self._passed + wanted >= self.cut_at:
-            wanted, self._fate = self.cut_at - self._passed, "fin"
-        else:
-            wanted, self._fate = rules.allowance(self.direction, wanted)
-        self._passed += wanted
-        data, self.backlog = self.backlog[:wanted], self.backlog[wanted:]
-        if data:
-            self.target.write(data)
-
-    def _rested(self, again: Callable[[], None]) -> None:
-        self._rest = None
-        again()
 
 
 class Link:

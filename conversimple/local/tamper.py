@@ -14,6 +14,8 @@ from .rules import BOTH, Direction, How, Pace, Rules
 
 #: Many agents may come at the same moment, after a restart for example.
 WAITING = 2048
+#: Seconds in which the loop has closed the sockets that it was told to.
+ABORTED_WITHIN = 1.0
 
 
 def listen(
@@ -114,7 +116,8 @@ class Tamper:
         for link, connecting in list(self._open.items()):
             connecting.cancel()
             link.reset()
-        while self._open:
+        deadline = loop.time() + ABORTED_WITHIN
+        while self._open and loop.time() < deadline:
             await asyncio.sleep(0)
 
     def link_of(self, port: int) -> Link | None:

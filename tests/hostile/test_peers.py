@@ -208,7 +208,7 @@ def test_a_connection_that_is_never_made_holds_up_nobody(timeout: float) -> None
 
 # After the join -----------------------------------------------------------------------
 
-Trouble = Callable[[ScriptedConnection, TamperThread], None]
+Trouble = Callable[[ScriptedConnection, TamperThread], object]
 
 
 def pouring(data: bytes, first: bytes = b"") -> Trouble:

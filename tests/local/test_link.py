@@ -3,66 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from conversimple.local.link import CHUNK, MAX_LINE, End, Link
+from conversimple.local.end import CHUNK, End
+from conversimple.local.link import MAX_LINE, Link
 from conversimple.local.rules import Pace, Rules
+from tests.local.faketransport import FakeTransport
 
 RESPONSE = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
-
-
-class FakeSocket:
-    """Has no options."""
-
-    def setsockopt(self, *_: object) -> None:
-        raise OSError("closed")
-
-
-class FakeTransport(asyncio.Transport):
-    """Takes everything, until it is full."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__()
-        self.port = port
-        self.sent = b""
-        self.reads = True
-        self.said: list[str] = []
-        self.full_at: int | None = None
-        self.end: End | None = None
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("127.0.0.1", self.port) if name == "sockname" else FakeSocket()
-
-    def set_write_buffer_limits(
-        self, high: int | None = None, low: int | None = None
-    ) -> None:
-        assert high == 0
-
-    def is_closing(self) -> bool:
-        return bool({"close", "abort"} & set(self.said))
-
-    def pause_reading(self) -> None:
-        self.reads = False
-
-    def resume_reading(self) -> None:
-        self.reads = True
-
-    def write(self, data: Any) -> None:
-        self.sent += data
-        if self.full_at is not None and len(self.sent) >= self.full_at:
-            assert self.end is not None
-            self.end.pause_writing()
-
-    def write_eof(self) -> None:
-        self.said.append("eof")
-
-    def close(self) -> None:
-        self.said.append("close")
-
-    def abort(self) -> None:
-        self.said.append("abort")
 
 
 class Bench:
