@@ -43,11 +43,11 @@ else:
     __getattr__, __dir__ = _lazy_names(
         __name__,
         {
-            "agent": ("ConversimpleAgent",),
-            "core.events": ("Health", "StopReport"),
-            "core.messages": ("ToolCall", "current_call"),
-            "core.states": ("ConnectionState",),
-            "errors": (
+            ".agent": ("ConversimpleAgent",),
+            ".core.events": ("Health", "StopReport"),
+            ".core.messages": ("ToolCall", "current_call"),
+            ".core.states": ("ConnectionState",),
+            ".errors": (
                 "AgentStateError",
                 "CertificateRejected",
                 "ConfigurationError",
@@ -64,8 +64,8 @@ else:
                 "ToolDefinitionError",
                 "ToolError",
             ),
-            "settings": ("Settings",),
-            "tools": ("tool", "tool_async"),
+            ".settings": ("Settings",),
+            ".tools": ("tool", "tool_async"),
         },
     )
 

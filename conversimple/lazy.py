@@ -23,19 +23,20 @@ def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> tuple[Find
 
     Args:
         package: the package's ``__name__``.
-        homes: modules, relative to the package, and the public names that each has.
+        homes: modules, as one writes them in ``from … import``, and the public names
+            that each has.
     """
     namespace = vars(sys.modules[package])
     home_of = {name: home for home, names in homes.items() for name in names}
-    modules = {home.partition(".")[0] for home in homes}
+    modules = {home.split(".")[1] for home in homes} - {""}
 
     def find(name: str) -> Any:
         if name in modules:
-            return import_module(f"{package}.{name}")
+            return import_module(f".{name}", package)
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        home = import_module(f"{package}.{home_of[name]}")
-        value = namespace[name] = getattr(home, name)
+        value = getattr(import_module(home_of[name], package), name)
+        namespace[name] = value
         return value
 
     def names() -> list[str]:

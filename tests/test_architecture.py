@@ -137,7 +137,8 @@ def test_threads_and_sockets_have_one_home(path: Path) -> None:
     name = name_of(path)
     if room_of(name) in ("runtime", "local"):
         return
-    allowed = {"threading"} if name in ("agent", "dev.link", "dev.worker") else set()
+    exempt = ("agent", "dev.link", "dev.worker", "testing.threads")
+    allowed = {"threading"} if name in exempt else set()
     assert not (external(path) & THREADS) - allowed
 
 

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = """
 from conversimple.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
-    __name__, {"first": ("one", "other"), "deep.down": ("here", "missing")}
+    __name__, {".first": ("one", "other"), ".deep.down": ("here", "missing")}
 )
 """
 

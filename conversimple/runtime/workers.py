@@ -40,6 +40,11 @@ class Workers:
         self._crew: Crew | None = None
         self._loop: PrivateLoop | None = None
 
+    @property
+    def leases(self) -> int:
+        """How many hold one: the agents that run, mostly."""
+        return self._leases
+
     def acquire(self) -> None:
         """Take a lease: the workers stay until it is released."""
         with self._lock:

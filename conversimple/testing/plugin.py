@@ -1,0 +1,39 @@
+"""The pytest plugin: the fixture ``conversimple_platform``.
+
+It is found by itself where the SDK is installed, and imports nothing of it before the
+fixture is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .platform import LocalPlatform
+
+
+@pytest.fixture
+def conversimple_platform_options() -> Mapping[str, Any]:
+    """Options of `conversimple_platform`: override it to give others."""
+    return {}
+
+
+@pytest.fixture
+def conversimple_platform(
+    conversimple_platform_options: Mapping[str, Any],
+) -> Iterator[LocalPlatform]:
+    """A local Conversimple platform that runs; wrong behaviour of agents is an error.
+
+    See `conversimple.testing.LocalPlatform`.
+    """
+    from . import LocalPlatform, PlatformExtraMissing
+
+    try:
+        platform = LocalPlatform(**conversimple_platform_options)
+    except PlatformExtraMissing as error:
+        pytest.fail(str(error), pytrace=False)
+    with platform:
+        yield platform
