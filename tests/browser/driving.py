@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -96,14 +97,7 @@ class Page:
 
     def button(self, name: str, within: str = "body") -> WebElement:
         """The button with this name, once it can be pressed."""
-
-        def found() -> WebElement | None:
-            for each in self.all(f"{within} button"):
-                if each.is_displayed() and each.accessible_name.startswith(name):
-                    return each
-            return None
-
-        return _certain(eventually(found, 10.0))
+        return self._named(f"{within} button", lambda each: each.startswith(name))
 
     def press(self, name: str, within: str = "body") -> None:
         """Press a button."""
@@ -111,11 +105,16 @@ class Page:
 
     def field(self, label: str, within: str = ".form-place") -> WebElement:
         """The control with this label."""
+        selector = f"{within} :is(input, textarea, select)"
+        return self._named(selector, lambda each: _bare(each) == label)
 
+    def _named(self, selector: str, fits: Callable[[str], bool]) -> WebElement:
         def found() -> WebElement | None:
-            for each in self.all(":is(input, textarea, select)"):
-                if each.is_displayed() and _named(each.accessible_name, label):
-                    return each
+            # What is redrawn meanwhile is looked for again.
+            with suppress(StaleElementReferenceException):
+                for each in self.all(selector):
+                    if each.is_displayed() and fits(each.accessible_name):
+                        return each
             return None
 
         return _certain(eventually(found, 10.0))
@@ -129,6 +128,17 @@ class Page:
         eventually(lambda: name in self.texts(".tool-name"), 10.0)
         self.all(".tool-choice")[self.texts(".tool-name").index(name)].click()
         eventually(lambda: self.text(".tool h3") == name)
+
+    @contextmanager
+    def sized(self, width: int, height: int) -> Iterator[None]:
+        """A screen of this size, as long as the block."""
+        metrics = {"deviceScaleFactor": 1, "mobile": False}
+        size = {"width": width, "height": height, **metrics}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        try:
+            yield
+        finally:
+            self.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     def answer(self) -> tuple[str, str]:
         """How the latest call ended, once it has, and its result or error."""
@@ -147,8 +157,8 @@ class Page:
         return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
 
 
-def _named(name: str, label: str) -> bool:
-    return name.replace(" (required)", "").rstrip("*") in (label, f"{label}*")
+def _bare(name: str) -> str:
+    return name.replace("(required)", "").strip("* ")
 
 
 def _certain(value: Any) -> Any:

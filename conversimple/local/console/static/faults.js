@@ -19,7 +19,7 @@ export const FAULTS = [
   { name: "never_confirm", label: "Never confirm", kind: "lasts", undo: ["never_confirm", { on: false }], about: "Pushes get no reply; joins and heartbeats still do." },
   { name: "redeliver", label: "Redeliver all", kind: "once", said: "request", about: "Ask every request of living conversations again, answered or not." },
   { name: "duplicate_next_call", label: "Duplicate next", kind: "next", about: "Send the next request twice." },
-  { name: "refuse_join", label: "Refuse next join", kind: "next", about: "Answer the next join with “unauthorized”." },
+  { name: "refuse_join", label: "Refuse next join", kind: "next", options: { reason: "not now" }, about: "Answer the next join with an error that passes; agents try again." },
   { name: "refuse", label: "Refuse with 503", kind: "next", options: { status: 503 }, about: "Answer the next handshake with 503." },
   { name: "crash_channel", label: "Crash channel", kind: "once", said: "channel", about: "End every joined channel with phx_error." },
   { name: "close_channel", label: "Close channel", kind: "once", said: "channel", about: "End every joined channel with phx_close." },

@@ -270,7 +270,9 @@ export function misfits(field, value, path = "", complete = false) {
   if (value === undefined) return field.required && complete ? [`${here} is missing`] : [];
   if (value === null && field.nullable) return [];
   const told = FITS[field.kind](field, value, path, complete);
-  return told === null ? [`${here} is not ${article(nameOf({ ...field, label: "" }))}`] : told;
+  if (told !== null) return told;
+  if (field.kind === "choice") return [`${here} is none of the choices`];
+  return [`${here} is not ${article(kindName(field))}`];
 }
 
 function article(name) {

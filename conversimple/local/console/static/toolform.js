@@ -72,6 +72,7 @@ export class ToolForm {
     );
     this.element.addEventListener("submit", (event) => this.#submit(event));
     this.element.addEventListener("keydown", (event) => {
+      if (event.defaultPrevented) return; // a line of text has sent the form already
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
         this.element.requestSubmit();
