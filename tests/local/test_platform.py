@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from conversimple.local import (
     PortInUse,
     ProtocolViolated,
 )
+from conversimple.local.platform import is_agent
 from tests.local.rawagent import WAIT, RawAgent, connect, meanwhile, talking
 
 
@@ -66,6 +68,46 @@ def test_a_client_that_does_not_read_cannot_stop_the_stop() -> None:
         began = time.monotonic()
     assert time.monotonic() - began < WAIT
     agent.socket.shutdown()  # type: ignore[no-untyped-call]
+
+
+def test_a_stall_does_not_hold_up_the_stop() -> None:
+    """Who cannot be told that the platform goes away is cut off."""
+    with LocalPlatform() as platform, RawAgent(platform) as agent:
+        agent.join()
+        platform.faults.stall()
+        platform.stop()
+        with pytest.raises(ConnectionResetError):
+            agent.receive()
+
+
+def test_pages_are_not_touched(platform: LocalPlatform) -> None:
+    """They have the port of the agents, but not their faults."""
+    with socket.create_connection(("127.0.0.1", platform.port), WAIT) as page:
+        page.sendall(b"GET / HTTP/1.1\r\n")
+        platform.faults.stall()
+        platform.faults.trickle(1, 3600.0)
+        assert platform.faults.cut() == 0
+        page.sendall(b"Host: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        with page.makefile("rb") as response:
+            assert response.read().startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize(
+    ("line", "agent"),
+    [
+        (b"GET /sdk/websocket?vsn=2.0.0 HTTP/1.1\r", True),
+        (b"GET /customer_sdk/websocket HTTP/1.1", True),
+        (b"GET /console/socket HTTP/1.1", False),
+        (b"GET /?/sdk/websocket HTTP/1.1", False),
+        (b"GET /sdk/websocketeer HTTP/1.1", False),
+        (b"POST /sdk/websocket HTTP/1.1", False),
+        (b"", False),
+        (b"\xff \xff", False),
+    ],
+)
+def test_agents_are_known_by_their_path(line: bytes, agent: bool) -> None:
+    """Whatever is in the query."""
+    assert is_agent(line) is agent
 
 
 def test_serving_for_ever_ends_with_stop() -> None:
