@@ -105,9 +105,9 @@ def _serve(
 
     panel = Panel(platform, arguments.target)
     recording = Recording() if arguments.record else None
-    if recording is not None:
-        panel.record(recording)
     host = DevHost(platform, printer)
+    desk = Desk(printer, panel, host)
+    panel.observe(desk.commanded, *([recording.note] if recording else []))
     order = Order(
         arguments.target,
         url_for_agents(platform, arguments.host),
@@ -119,7 +119,6 @@ def _serve(
         return await Child.start(order, listeners)
 
     async def serve() -> bool:
-        desk = Desk(printer, panel, host)
         supervisor = Supervisor(spawn, desk)
         return await run(supervisor, host, desk, folder if arguments.reload else None)
 

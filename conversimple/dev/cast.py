@@ -15,6 +15,7 @@ from ..settings import default_customer_id, resolve
 from .discovery import Found
 
 DEFAULT_CUSTOMER = "dev"
+MAX_BACKOFF = 1.0
 
 
 def make_agents(
@@ -38,8 +39,10 @@ def make_agents(
             "customer_id": customer_id,
             "platform_url": platform_url,
             "error_detail": "full",
-            # Whoever lets the platform refuse the agent wants to see it come back.
+            # Whoever breaks or refuses the connection wants to see the agent come back,
+            # and soon.
             "enable_circuit_breaker": False,
+            "max_backoff": MAX_BACKOFF,
         }
         try:
             agents[customer_id] = make_agent(cls, given)

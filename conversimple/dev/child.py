@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from .process import LineProcess
+
 #: Longer than the agents' own time to stop, and the time for the process to end.
 STOP_TIMEOUT = 12.0
 END_TIMEOUT = 2.0
-
-#: The longest line of a child, in bytes: the health of very many conversations.
-MAX_LINE = 2**24
 
 WORKER = "conversimple.dev.worker"
 
@@ -55,28 +53,23 @@ class Listeners:
 class Child:
     """One child process. For one event loop."""
 
-    def __init__(self, process: Process, listeners: Listeners) -> None:
-        loop = asyncio.get_running_loop()
-        self._process = process
+    def __init__(self, listeners: Listeners) -> None:
         self._listeners = listeners
         self._failures: dict[str, str] = {}
-        self._loaded: asyncio.Future[Loaded] = loop.create_future()
+        self._loaded: asyncio.Future[Loaded]
+        self._loaded = asyncio.get_running_loop().create_future()
         self._stopped = asyncio.Event()
         self._serves = False
-        self._reading = loop.create_task(self._read())
+        self._process: LineProcess
 
     @classmethod
     async def start(cls, order: Order, listeners: Listeners) -> Child:
         """Start a child, and have it load the code."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", WORKER, order.path),
-            stdin=PIPE,
-            stdout=PIPE,
-            limit=MAX_LINE,
-            # Ctrl-C is for the parent alone, which lets running calls finish.
-            start_new_session=True,
+        child = cls(listeners)
+        child._process = await LineProcess.start(
+            *(sys.executable, "-m", WORKER, order.path), on_line=child._take
         )
-        child = cls(process, listeners)
+        child._process.ended.add_done_callback(child._has_ended)
         child._send(load=vars(order))
         return child
 
@@ -96,7 +89,7 @@ class Child:
 
     async def ended(self) -> int:
         """Wait for the end; returns the exit code, which is -N after a signal N."""
-        return await asyncio.shield(self._reading)
+        return await asyncio.shield(self._process.ended)
 
     async def stop(self) -> None:
         """Let running calls be answered, and end the process; at once if none can run.
@@ -111,28 +104,14 @@ class Child:
         await self.ended()
 
     def kill(self) -> None:
-        """End the process at once."""
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
+        """End the process at once, and what it has started."""
+        self._process.kill()
 
     def _send(self, **message: Any) -> None:
-        assert self._process.stdin is not None
-        if not self._process.stdin.is_closing():
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        self._process.write(json.dumps(message).encode())
 
-    async def _read(self) -> int:
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            self._take(json.loads(line))
-        code = await self._process.wait()
-        if not self._loaded.done():
-            text = f"the process that loads the code {how_it_ended(code)}"
-            self._loaded.set_result(Loaded({}, {**self._failures, "": text}))
-        self._stopped.set()
-        return code
-
-    def _take(self, message: Mapping[str, Any]) -> None:
+    def _take(self, line: bytes) -> None:
+        message = json.loads(line)
         if "health" in message:
             self._listeners.health(message["health"])
         elif "problem" in message:
@@ -143,6 +122,12 @@ class Child:
             self._loaded.set_result(Loaded(message["loaded"], self._failures))
         elif "stopped" in message:
             self._stopped.set()
+
+    def _has_ended(self, ended: asyncio.Future[int]) -> None:
+        if not self._loaded.done():
+            text = f"the process that loads the code {how_it_ended(ended.result())}"
+            self._loaded.set_result(Loaded({}, {**self._failures, "": text}))
+        self._stopped.set()
 
 
 def how_it_ended(code: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -51,7 +52,14 @@ class Link:
                 self.inbox.put(json.loads(line))
         self.inbox.put(None)
         time.sleep(LAST_BREATH)
-        os._exit(1)
+        end_all()
+
+
+def end_all() -> None:
+    """End this process at once, and what it has started if it leads its group."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def take_standard_streams() -> Link:

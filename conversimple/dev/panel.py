@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from ..local import LocalPlatform, PlatformStateError
-from .recording import Recording
+
+#: Told of a command that was carried out: its name, its fields, the reply's value.
+Observer = Callable[[str, dict[str, Any], object], None]
 
 
 class Panel:
@@ -35,7 +37,12 @@ class Panel:
             if self._console is not None:
                 self._console.set_agents(dict(agents), self._source)
 
-    def record(self, recording: Recording) -> None:
-        """Have what is done in the console noted."""
+    def observe(self, *observers: Observer) -> None:
+        """Have what is done in the console told, on the platform's thread."""
+
+        def tell(command: str, fields: dict[str, Any], value: object) -> None:
+            for each in observers:
+                each(command, fields, value)
+
         if self._console is not None:
-            self._console.on_command = recording.note
+            self._console.on_command = tell

@@ -18,6 +18,7 @@ from .watching import changes_in
 
 TELL_PERIOD = 0.05
 SOURCE = "dev"
+CONSOLE = "console"
 
 
 class Desk:
@@ -38,6 +39,14 @@ class Desk:
         """Tell something, in the terminal and in the console."""
         self._printer.line(SOURCE, text, STYLES[level])
         self._panel.notice(level, text)
+
+    def commanded(self, command: str, fields: Mapping[str, Any], _: object) -> None:
+        """Tell a fault that was made in the console: all else is seen on the wire."""
+        if command == "fault":
+            options = fields.get("options") or {}
+            given = "".join(f" {key}={each!r}" for key, each in options.items())
+            with suppress(BrokenPipeError):  # who prints next ends all
+                self._printer.line(CONSOLE, f"fault: {fields['name']}{given}", "yellow")
 
     def cast(self, agents: Mapping[str, str]) -> None:
         """These agents are about to join: names by customer."""

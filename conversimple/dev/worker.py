@@ -26,7 +26,7 @@ from ..core.events import Health
 from ..settings import log_level
 from .cast import make_agents
 from .discovery import find
-from .link import Link, take_standard_streams
+from .link import Link, end_all, take_standard_streams
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,8 @@ def main() -> int:
     agents = _load(first["load"], link)
     if link.inbox.get() != {"go": True}:
         return 0
-    clean = _serve(agents, link)
-    link.send(stopped=True)
-    return 0 if clean else _leave()
+    _serve(agents, link)
+    return 0
 
 
 def _load(order: Mapping[str, Any], link: Link) -> Agents:
@@ -78,22 +77,35 @@ def _configure_logging(verbose: bool) -> None:
     logging.getLogger(SDK_LOGGER).setLevel(log_level() or quiet)
 
 
-def _serve(agents: Agents, link: Link) -> bool:
-    """Run the agents until the parent says stop; returns whether nothing is left."""
+def _serve(agents: Agents, link: Link) -> None:
     for agent in agents.values():
         threading.Thread(
             target=_run, args=(agent, link), name="dev-agent", daemon=True
         ).start()
+    if _told_to_stop(agents, link):
+        left = _stop(agents, STOP_TIMEOUT)
+        link.send(stopped=True)
+        if left:
+            # The interpreter would wait at its end for the tools' threads.
+            _flush()
+            os._exit(0)
+    else:
+        _stop(agents, ORPHAN_TIMEOUT)
+        _flush()
+        end_all()
+
+
+def _told_to_stop(agents: Agents, link: Link) -> bool:
+    """Wait until the parent says stop; returns False if it is gone instead."""
     while True:
         link.send(health={key: _told(agent) for key, agent in agents.items()})
         try:
             message = link.inbox.get(timeout=HEALTH_PERIOD)
         except Empty:
             continue
-        if isinstance(message, Problem):
-            link.send(problem=message.text)
-            continue
-        return _stop(agents, STOP_TIMEOUT if message else ORPHAN_TIMEOUT)
+        if not isinstance(message, Problem):
+            return message is not None
+        link.send(problem=message.text)
 
 
 def _run(agent: ConversimpleAgent, link: Link) -> None:
@@ -105,9 +117,10 @@ def _run(agent: ConversimpleAgent, link: Link) -> None:
 
 
 def _stop(agents: Agents, timeout: float) -> bool:
+    """Stop the agents; returns whether something of them still runs."""
     asyncio.run(_stop_in_their_way(agents.values()))
     reports = [ConversimpleAgent.stop(agent, timeout) for agent in agents.values()]
-    return not any(report.result().abandoned for report in reports)
+    return any(report.result().abandoned for report in reports)
 
 
 async def _stop_in_their_way(agents: Iterable[ConversimpleAgent]) -> None:
@@ -128,12 +141,10 @@ def _told(agent: ConversimpleAgent) -> dict[str, Any]:
     return {"name": type(agent).__name__, "health": told}
 
 
-def _leave() -> int:
-    # The interpreter would wait at its end, perhaps for ever, for the tools' threads.
+def _flush() -> None:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
 
 
 if __name__ == "__main__":

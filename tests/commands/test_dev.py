@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -20,8 +21,8 @@ from conversimple.local import LocalPlatform, PortInUse
 from tests.commands.conftest import PROGRAM, Typed, Write, is_one_line, program
 from tests.conftest import finished, python, read_line
 from tests.dev.conftest import HEAD, agent
+from tests.dev.processes import all_gone, children_of
 from tests.local.console.peer import Peer
-from tests.support.threads import eventually
 
 CRASHING = f"""import os
 {HEAD}
@@ -109,28 +110,6 @@ def conversation_of(page: Peer, customer_id: str | None = None) -> str:
         ]
 
     return registered(page.read_until(registered))[0]
-
-
-def children_of(pid: int) -> list[int]:
-    """The ids of a process's children."""
-    listing = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-    )
-    pairs = [tuple(map(int, line.split())) for line in listing.stdout.splitlines()]
-    return [child for child, parent in pairs if parent == pid]
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process, which is no zombie."""
-    told = subprocess.run(
-        ["ps", "-p", str(pid), "-o", "stat="], capture_output=True, text=True
-    )
-    return told.stdout.strip()[:1] not in ("", "Z")
-
-
-def all_gone(pids: list[int]) -> None:
-    """Wait until none of the processes is left."""
-    eventually(lambda: not any(map(is_alive, pids)), timeout=10.0)
 
 
 @contextmanager
@@ -238,8 +217,14 @@ def ask(page: Peer, tool: str) -> None:
     """Have the console call a tool, and do not wait for the answer."""
     conversation_id = conversation_of(page)
     page.send(
-        '{"id": 99, "command": "call", "arguments": {}, '
-        f'"conversation_id": "{conversation_id}", "tool_name": "{tool}"}}'
+        json.dumps(
+            {
+                "command": "call",
+                "conversation_id": conversation_id,
+                "tool_name": tool,
+                "arguments": {},
+            }
+        )
     )
 
 
@@ -262,11 +247,14 @@ def test_a_second_signal(write: Write) -> None:
 
 @pytest.mark.slow
 def test_the_parent_is_killed(write: Write) -> None:
-    """Its child ends too."""
-    with developing(write()) as dev:
-        dev.serves("WeatherAgent")
+    """Its child ends too, and what that has started."""
+    code = "import subprocess\nsubprocess.Popen(['sleep', '1000'])\n"
+    with developing(write(code + agent())) as dev:
+        dev.serves("Weather")
         children = dev.children()
         assert len(children) == 1
+        children += children_of(children[0])
+        assert len(children) == 2
         dev.signal(signal.SIGKILL)
         all_gone(children)
 
@@ -355,6 +343,34 @@ def test_a_taken_port_is_not_taken() -> None:
             with pytest.raises(PortInUse):
                 with opened(platform.port, "127.0.0.1", None):
                     pass
+
+
+def test_a_wish_for_a_taken_port(
+    platform: LocalPlatform, typed: Typed, write: Write
+) -> None:
+    """It is one line, and no other port is taken."""
+    code, out, err = typed("dev", write(), "--port", platform.port)
+    assert (code, out) == (1, "") and is_one_line(err)
+    assert f"port {platform.port}" in err
+
+
+@pytest.mark.slow
+def test_the_platform_restarts(write: Write) -> None:
+    """The agents come back, and everything goes on as before."""
+    path = write(agent(says="sunny"))
+    with developing(path) as dev:
+        dev.serves("Weather")
+        with dev.console() as page:
+            # The reply may be lost, as the page's own connection is.
+            fault = {"name": "restart", "options": {"seconds": 0.1}}
+            page.send(json.dumps({"command": "fault", **fault}))
+            dev.until("fault: restart seconds=0.1")
+        dev.until("joins")
+        dev.until(": tools ")
+        assert dev.call()["result"] == "sunny"
+        path.write_text(agent(says="rainy"))
+        dev.serves("Weather")
+        assert dev.call()["result"] == "rainy"
 
 
 def test_all_ports_are_taken(

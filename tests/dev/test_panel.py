@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from conversimple.dev.panel import Panel
-from conversimple.dev.recording import Recording
 from conversimple.local import LocalPlatform
+from tests.conftest import Seen
 from tests.local.console.peer import console
 
 AGENTS = {"c1": {"name": "Weather", "health": None}}
@@ -22,14 +22,17 @@ def test_notices_and_agents_are_shown() -> None:
         page.read_until(lambda message: message.get("source") == "weather.py")
 
 
-def test_commands_are_noted() -> None:
-    """Those that were carried out."""
+def test_commands_are_told() -> None:
+    """Those that were carried out, to everybody."""
     with LocalPlatform(console=True) as platform, console(platform) as page:
-        recording = Recording()
-        Panel(platform, "weather.py").record(recording)
+        one, other = Seen(), Seen()
+        Panel(platform, "weather.py").observe(one, other)
         page.ask("start_conversation", customer_id="c1")
         page.refused("no such command")
-        assert [act.command for act in recording.acts] == ["start_conversation"]
+        ((command, fields, value),) = one.items
+        assert (command, fields["customer_id"]) == ("start_conversation", "c1")
+        assert value["conversation_id"]
+        assert other.items == one.items
 
 
 def test_a_platform_that_restarts() -> None:
@@ -46,4 +49,4 @@ def test_a_platform_without_a_console() -> None:
         panel = Panel(platform, "weather.py")
         panel.notice("info", "x")
         panel.show(AGENTS)
-        panel.record(Recording())
+        panel.observe()

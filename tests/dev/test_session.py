@@ -197,3 +197,18 @@ def test_everything_is_told_twice(desk: LocalPlatform) -> None:
         page.read_until(lambda message: message.get("source") == "weather.py")
     assert "nothing is served" in file.getvalue()
     assert host.names == {"c1": "Weather"}
+
+
+def test_faults_are_told(desk: LocalPlatform) -> None:
+    """They are not seen on the wire; what is seen there is not told twice."""
+    file = io.StringIO()
+    printer = Printer(file)
+    everywhere = Desk(printer, Panel(desk, "weather.py"), DevHost(desk, printer))
+    everywhere.commanded("fault", {"name": "heal"}, None)
+    everywhere.commanded("fault", {"name": "cut", "options": {"how": "rst"}}, None)
+    everywhere.commanded("call", {"tool_name": "get_weather"}, None)
+    lines = [line.split(maxsplit=1)[1] for line in file.getvalue().splitlines()]
+    assert [" ".join(line.split()) for line in lines] == [
+        "console fault: heal",
+        "console fault: cut how='rst'",
+    ]

@@ -145,7 +145,7 @@ def test_a_parent_that_leaves_while_it_serves(
         child.tell(go=True)
         platform.wait_for_agent(WAIT)
         finished(child.process)
-    assert child.process.returncode == 0
+    assert child.process.returncode == 1
     assert platform.history[-1].event in ("phx_leave", "phx_reply", "phx_close")
 
 
@@ -159,7 +159,7 @@ def test_a_tool_that_never_returns(write: Write, platform: LocalPlatform) -> Non
         platform.start_conversation().request("wait", {})
         assert read_line(child.process.stderr) == "it waits"
         finished(child.process)
-    assert child.process.returncode == 0
+    assert child.process.returncode == 1
 
 
 def test_agents_that_stop_in_their_own_way(
