@@ -1,0 +1,1 @@
+"""Scripted conversations: read from YAML, held with an agent, reported."""
