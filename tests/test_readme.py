@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from conversimple.core import messages
+from conversimple.cli import main
 from conversimple.local import LocalPlatform
 from tests.support.markdown import NOT_RUN, Block, blocks_of
 from tests.support.threads import eventually, no_thread_left
@@ -199,6 +200,14 @@ def shell_block(beginning: str) -> Block:
     """The first shell block whose text begins so."""
     blocks = blocks_of(README, "bash")
     return next(block for block in blocks if block.text.startswith(beginning))
+
+
+def test_the_scenario_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    """The conversation with the weather agent goes as it is written down."""
+    (command,) = shell_block("conversimple test").commands
+    program, *arguments = command.split()
+    assert (program, main(arguments)) == ("conversimple", 0)
+    assert "simple_agent" in capsys.readouterr().out
 
 
 @pytest.mark.readme
