@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .calls import ConversationRecord
+from .console.guard import guard_of
 from .conversation import Conversation
 from .errors import (
     NoAgent,
@@ -28,6 +29,7 @@ from .tamper import Tamper
 if TYPE_CHECKING:
     from .app import SocketEndpoint
     from .connection import Connection
+    from .console.console import Console
     from .server import ServerThread
 
 T = TypeVar("T")
@@ -57,8 +59,18 @@ class LocalPlatform:
         strict: whether leaving the block raises when there were violations.
         idle_timeout: how long a client may be silent before its socket is closed.
         history_size: how many frames `history` keeps.
+        console: whether a page at ``/`` shows what goes on, and calls tools; see
+            `console`.
+        host: the address to listen on. On other addresses than this machine's own,
+            everybody there can call the tools: that needs a token.
+        token: what the console asks for, and then also the only API key that is let
+            in; None asks for nothing.
+
+    Attributes:
+        console: the console, or None.
 
     Raises:
+        ConfigurationError: a host that others reach, and no token.
         PlatformExtraMissing: the packages of the extra ``platform`` are missing.
     """
 
@@ -70,6 +82,9 @@ class LocalPlatform:
         strict: bool = True,
         idle_timeout: float = 60.0,
         history_size: int = 10_000,
+        console: bool = False,
+        host: str = "127.0.0.1",
+        token: str | None = None,
     ) -> None:
         self._strict = strict
         self._faults = Faults()
@@ -78,8 +93,11 @@ class LocalPlatform:
         self._violations = Violations()
         self._changes = Changes()
         self._tamper = Tamper(judge=is_agent, changed=self._links_changed)
-        self._endpoint, self._server = self._build(api_keys, idle_timeout)
-        self._life = Life(self._server, port)
+        self._guard = guard_of(host, token)
+        self.console: Console | None = None
+        keys = api_keys if token is None else {token}
+        self._endpoint, self._server = self._build(keys, idle_timeout, console)
+        self._life = Life(self._server, port, host)
         self._panel = FaultPanel(
             self._server, self._life, self._tamper, self._faults, self._switchboard
         )
@@ -405,10 +423,11 @@ class LocalPlatform:
     # Inside
 
     def _build(
-        self, api_keys: Collection[str] | None, idle_timeout: float
+        self, api_keys: Collection[str] | None, idle_timeout: float, console: bool
     ) -> tuple[SocketEndpoint, ServerThread]:
         try:
             from . import app, connection, server
+            from .console.console import Console
         except ModuleNotFoundError as error:
             raise PlatformExtraMissing(
                 f"the local platform needs {error.name}: "
@@ -422,9 +441,19 @@ class LocalPlatform:
             self._violations,
             self._tamper.link_of,
         )
-        endpoint = app.SocketEndpoint(surroundings, changes, api_keys, idle_timeout)
-        served = app.build(endpoint)
+        endpoint = app.SocketEndpoint(
+            surroundings, changes, api_keys, idle_timeout, self._guard
+        )
+        if console:
+            self.console = Console(
+                self, surroundings, changes, self._guard, lambda do: self._perform(do)
+            )
+        pages = [] if self.console is None else self.console.routes()
+        served = app.build(endpoint, pages)
         return endpoint, server.ServerThread(served, changes, self._tamper)
+
+    def _perform(self, action: Callable[[], T]) -> T:
+        return self._server.perform(action)
 
     def _is_there(self, customer_id: str | None) -> bool:
         return bool(self._switchboard.channels_of(customer_id))
