@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path as FilePath
 from typing import Any
@@ -104,12 +104,12 @@ def _setting_problems(settings: Mapping[str, Any]) -> Iterator[tuple[Path, str]]
 
 
 def _steps_problems(steps: list[Any]) -> Iterator[tuple[Path, str]]:
-    known: set[str] = set()
+    known: dict[str, Any] = {}
     for index, step in enumerate(steps):
         at = ("steps", index)
         yield from _under(at, _step_problems(step, structure.STEPS))
         yield from _under(at, _reference_problems(step, known))
-        known.update(_ids_in(step))
+        yield from _under(at, _id_problems(step, known))
 
 
 def _step_problems(step: Any, allowed: Iterable[str]) -> Iterator[tuple[Path, str]]:
@@ -143,7 +143,9 @@ def _schema_problems(schema: Any) -> Iterator[tuple[Path, str]]:
         yield tuple(error.absolute_path), f"not a JSON Schema: {error.message}"
 
 
-def _reference_problems(step: Any, known: set[str]) -> Iterator[tuple[Path, str]]:
+def _reference_problems(
+    step: Any, known: Collection[str]
+) -> Iterator[tuple[Path, str]]:
     for path, reference, is_closed in references_in(step):
         if not is_closed:
             yield path, "${ is not closed with }; for the two characters write $${"
@@ -156,11 +158,25 @@ def _reference_problems(step: Any, known: set[str]) -> Iterator[tuple[Path, str]
                 )
 
 
-def _ids_in(step: Any) -> Iterator[str]:
+def _id_problems(step: Any, known: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """What is wrong with the ids of a step, which are known from then on."""
+    for path, call in _calls_in(step):
+        call_id = call.get("as")
+        if isinstance(call_id, str):
+            asked = [call.get(key) for key in ("call", "arguments", "in")]
+            if known.setdefault(call_id, asked) != asked:
+                yield (*path, "as"), (
+                    f"{call_id} is another call already, and an id belongs to one "
+                    "call; choose another word"
+                )
+
+
+def _calls_in(step: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
     if isinstance(step, dict):
-        for each in [step, *_list(step.get("together"))]:
-            if isinstance(each, dict) and isinstance(each.get("as"), str):
-                yield each["as"]
+        yield (), step
+        for index, each in enumerate(_list(step.get("together"))):
+            if isinstance(each, dict):
+                yield ("together", index), each
 
 
 def _list(value: Any) -> list[Any]:

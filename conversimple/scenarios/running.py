@@ -17,12 +17,14 @@ from .stage import Clock, Stage
 MakeAgent = Callable[[Mapping[str, Any]], ConversimpleAgent]
 Tell = Callable[[StepResult], None]
 
-#: Errors are told as they are, and nobody waits long for a connection that was cut.
+#: Errors are told as they are, nobody waits long for a connection that was cut, and
+#: what was answered in earlier scenarios is not known.
 DEFAULTS: Mapping[str, Any] = {
     "api_key": "local",
     "customer_id": "scenario",
     "error_detail": "full",
     "max_backoff": 0.2,
+    "journal": None,
 }
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from conversimple.scenarios.reading import read_file, read_text
 from conversimple.scenarios.scenario import (
@@ -19,6 +23,9 @@ from conversimple.scenarios.scenario import (
     Together,
     Wait,
 )
+from conversimple.scenarios.structure import SCENARIO, SETTINGS, STEPS
+from conversimple.scenarios.words import dump
+from tests.scenarios.test_words import json_values
 
 EVERYTHING = """\
 name: everything
@@ -143,6 +150,10 @@ def steps(text: str) -> str:
             steps("- call: x\n- call: x\n  as: a\n- call: x\n  result: ${b.c}"),
             ":7: ${b.c}",
         ),
+        (
+            steps("- call: x\n  as: a\n- together:\n  - call: y\n    as: a"),
+            ":7: a is another call already",
+        ),
         (steps("- call: x\n  arguments: {day: no}"), ":4: no is a text to some"),
     ],
 )
@@ -156,6 +167,39 @@ def test_results_of_earlier_calls_are_known() -> None:
     """Also those that were made at once."""
     text = steps("- together: [{call: x, as: a}]\n- call: x\n  result: ${a.b} $${c}")
     assert read_text(text, "x.yaml").scenarios
+
+
+def test_a_call_may_be_asked_again() -> None:
+    """Under its id, with its arguments."""
+    text = steps("- call: x\n  as: a\n- call: x\n  as: a\n  result: ${a}")
+    assert read_text(text, "x.yaml").scenarios
+
+
+steplike = st.one_of(
+    st.sampled_from([*STEPS, "walk"]),
+    st.dictionaries(
+        st.sampled_from([*STEPS, *STEPS["call"]["properties"], "options", "payload"]),
+        json_values | st.sampled_from(["cut", "${a}", "${today}", "tool_timeout"]),
+        max_size=5,
+    ),
+    json_values,
+)
+scenariolike = st.dictionaries(
+    st.sampled_from([*SCENARIO["properties"], "walk"]),
+    st.lists(steplike, max_size=4)
+    | json_values
+    | st.dictionaries(st.sampled_from(SETTINGS), json_values, max_size=3),
+)
+
+
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
+@given(scenariolike)
+def test_whatever_it_is_it_is_read_or_refused(value: Any) -> None:
+    """Nothing else happens, and each problem has its line."""
+    try:
+        read_text(dump([value]), "x.yaml")
+    except ScenarioUnreadable as error:
+        assert all(re.match(r"x\.yaml:\d+: .", each) for each in error.problems)
 
 
 def test_all_problems_are_told_at_once() -> None:
