@@ -14,12 +14,15 @@ from conversimple.dev.child import Child, Listeners, Loaded, Order, how_it_ended
 from conversimple.local import LocalPlatform
 from tests.conftest import WAIT, Seen
 from tests.dev.conftest import HEAD, Write
+from tests.support.threads import eventually
 
-SLOW = f"""import sys, time
+SLOW = f"""import time
+from pathlib import Path
 {HEAD}
 class Slow(ConversimpleAgent):
     @tool("Take a while")
     def think(self) -> str:
+        Path(__file__).with_suffix(".runs").touch()
         time.sleep(0.3)
         return "done"
 """
@@ -56,11 +59,13 @@ def test_it_loads_serves_and_stops(write: Write, platform: LocalPlatform) -> Non
         child.go()
         conversation = await asyncio.to_thread(platform.start_conversation)
         calls.append(conversation.request("think", {}))
+        await asyncio.to_thread(eventually, path.with_suffix(".runs").exists)
         await child.stop()
 
-    heard, code = with_child(write(code=SLOW), platform.url, do)
+    path = write(code=SLOW)
+    heard, code = with_child(path, platform.url, do)
     assert code == 0
-    assert calls[0].result(0) == "done"
+    assert calls[0].result(WAIT) == "done"
     assert isinstance(heard[0], dict) and heard[0]["dev"]["name"] == "Slow"
 
 
