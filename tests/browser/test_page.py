@@ -258,11 +258,14 @@ def test_everything_has_a_name(
     assert len(ids) == len(set(ids))
 
 
-def test_a_narrow_screen_shows_one_panel(start: Started, page: Page) -> None:
+def test_a_narrow_screen_shows_one_panel(
+    desk: LocalPlatform, start: Started, page: Page
+) -> None:
     """Nothing is wider than 360 pixels."""
     start(FieldsAgent)
     page.press("Start a conversation")
     page.choose_tool("echo_composed")
+    desk.console.notice("info", "a long word " + "word" * 100)
     with page.sized(360, 740):
         panels = {"Agents": "#agents", "Timeline": "#timeline", "Faults": "#faults"}
         for name, selector in {"Tools": "#tools", **panels}.items():

@@ -57,6 +57,7 @@ function simpleView(field, name) {
   const named = labelled(field, name);
   const label = h("label", { for: id, class: "name" }, ...named.parts);
   const element = h("div", { class: "field", data: { kind: field.kind } });
+  if (isWide(field)) element.dataset.isWide = "";
   element.append(h("div", { class: "head" }, label, typeOf(field), mode.element));
   element.append(control.element, ...(hint === null ? [] : [hint]));
   setAttribute(control.input, "aria-describedby", hint?.id);
@@ -85,6 +86,12 @@ function simpleView(field, name) {
       changed();
     },
   };
+}
+
+/** Whether a field wants a line for itself. */
+function isWide({ kind, format, choices }) {
+  if (kind === "choice") return choices.some((each) => compact(each).length > 24);
+  return kind === "json" || (kind === "text" && !["date", "time"].includes(format));
 }
 
 function blankOf(field) {
@@ -310,7 +317,7 @@ function mapBody(field, name) {
 }
 
 function entryView(field, key, value, onKey) {
-  const input = h("input", { type: "text", "aria-label": "Key", placeholder: "key" });
+  const input = h("input", { type: "text", placeholder: "key" });
   input.value = key;
   input.required = true;
   input.addEventListener("input", onKey);
@@ -321,6 +328,10 @@ function entryView(field, key, value, onKey) {
     key: () => input.value,
     checkKey: (isTaken) => input.setCustomValidity(isTaken ? "There is such a key." : ""),
     check: view.check,
+    rename: (text) => {
+      view.rename(text);
+      setAttribute(input, "aria-label", `Key of ${text}`);
+    },
     read: view.read,
     focus: () => input.focus(),
   };

@@ -29,6 +29,7 @@ export class Timeline {
   #rows = new Map();
   #open = new Map(); // n → height of what is below the line
   #active = null;
+  #rowHeight = 28;
   #isFollowing = true;
   #missed = 0;
   #opened = null; // what was just opened is to be seen
@@ -74,7 +75,7 @@ export class Timeline {
     this.#list.addEventListener("keydown", (event) => this.#key(event));
     this.#list.addEventListener("focusin", (event) => this.#focused(event));
     this.#follow.addEventListener("click", () => this.#followAgain());
-    new ResizeObserver(() => this.#draw()).observe(this.#scroller);
+    new ResizeObserver(() => this.#resized()).observe(this.#scroller);
     const search = root.querySelector("input[type=search]");
     search.addEventListener("input", () => {
       this.#words = wordsOf(search.value);
@@ -88,6 +89,13 @@ export class Timeline {
       this.#chips.set(kind, chip);
       chips.append(chip);
     }
+  }
+
+  #resized() {
+    // A narrow screen has higher rows.
+    const row = getComputedStyle(this.#scroller).getPropertyValue("--row");
+    this.#rowHeight = parseFloat(row) || this.#rowHeight;
+    this.#draw();
   }
 
   #toggleKind(kind) {
@@ -146,8 +154,7 @@ export class Timeline {
   }
 
   #layout() {
-    const row = parseFloat(getComputedStyle(this.#scroller).getPropertyValue("--row")) || 30;
-    return new Layout(this.#selection.entries, row, this.#open);
+    return new Layout(this.#selection.entries, this.#rowHeight, this.#open);
   }
 
   /** Put the rows where they belong; gives whether a height was other than thought. */
@@ -155,7 +162,8 @@ export class Timeline {
     const entries = this.#selection.entries;
     const layout = this.#layout();
     const scroller = this.#scroller;
-    this.#list.style.height = `${layout.height}px`;
+    const height = `${layout.height}px`;
+    if (this.#list.style.height !== height) this.#list.style.height = height;
     if (shift !== 0) scroller.scrollTop -= shift;
     if (this.#isFollowing) scroller.scrollTop = layout.height;
     const top = scroller.scrollTop;
@@ -195,15 +203,11 @@ export class Timeline {
 
   #insert(row, n) {
     // Who reads the document in its order finds the rows in theirs.
-    let next = null;
-    for (const each of this.#list.children) {
-      if (Number(each.dataset.n) > n) {
-        next = each;
-        break;
-      }
-    }
     row.element.dataset.n = n;
-    this.#list.insertBefore(row.element, next);
+    let before = this.#list.lastElementChild;
+    while (before !== null && Number(before.dataset.n) > n) before = before.previousElementSibling;
+    if (before === null) this.#list.prepend(row.element);
+    else before.after(row.element);
   }
 
   #measure(wanted) {

@@ -7,6 +7,8 @@ import { pretty } from "./json.js";
 import { jsonBox, textBox } from "./payload.js";
 import { isAnswer, isFailure, summary } from "./wire.js";
 
+const MOST_SUMMARY = 200; // what no line has room for takes time to be laid out
+
 export class Row {
   #entry;
   #detail = null;
@@ -22,8 +24,8 @@ export class Row {
       { type: "button", class: "line", tabindex: -1, on: { click: () => actions.toggle(entry) } },
       h("span", { class: "time" }, clock(entry.time)),
       direction(entry),
-      h("span", { class: "event" }, entry.event),
-      h("span", { class: "summary" }, summary(entry).slice(0, 400)),
+      h("span", { class: "event", title: entry.event }, entry.event),
+      h("span", { class: "summary" }, summary(entry).slice(0, MOST_SUMMARY)),
       this.#took,
     );
     this.element = h("li", { class: "row", data: { kind: entry.kind } }, this.line);
