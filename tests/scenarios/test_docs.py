@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 from conversimple.cli import main
 from conversimple.local.vocabulary import ERROR_TYPES
 from conversimple.scenarios.nodes import documents_of
-from conversimple.scenarios.reading import read_text
+from conversimple.scenarios.reading import read_file, read_text
+from conversimple.scenarios.references import WEEKDAYS
 from conversimple.scenarios.results import Outcome
 from conversimple.scenarios.running import DEFAULTS, run_scenario
 from conversimple.scenarios.scenario import Scenario, ScenarioUnreadable
@@ -104,3 +107,20 @@ def test_what_is_refused_is_refused() -> None:
             documents_of(word, "x")
     with pytest.raises(ScenarioUnreadable, match="not YAML"):
         documents_of("{day: ${today}}", "x")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("today", range(2, 9), ids=lambda day: WEEKDAYS[day % 7 - 2])
+def test_the_examples_pass_on_every_day_of_the_week(today: int) -> None:
+    """What is said of days does not depend on the day on which it is read."""
+    module, day = example("booking_agent"), date(2026, 3, today)
+    path = str(ROOT / "examples" / "scenarios" / "booking_agent.yaml")
+    blocks = [each for block in blocks_of(PAGE, "yaml") for each in scenarios_of(block)]
+
+    def make(settings: Mapping[str, Any]) -> Any:
+        restaurant = module.Restaurant(today=lambda: day)
+        return module.BookingAgent(restaurant=restaurant, **settings)
+
+    for scenario in (*read_file(path).scenarios, *blocks):
+        result = run_scenario(scenario, make, today=lambda: day)
+        assert result.outcome is Outcome.OK, told(result)

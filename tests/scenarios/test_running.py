@@ -39,12 +39,17 @@ def test_each_step_is_told_when_it_is_over(play: Play) -> None:
 
 
 def test_time_is_over(play: Play) -> None:
-    """By the clock that is given."""
-    times = iter([0.0, 0.0, 0.0, 0.0, 100.0, 100.0, 100.0, 100.0])
+    """By the clock that is given; no step begins after that."""
+    now = [0.0]
+
+    def let_time_pass(result: StepResult) -> None:
+        now[0] += 50.0
+
     result = play(
-        "- wait\n- wait", head="timeout: 50", clock=lambda: next(times, 100.0)
+        "- wait\n- wait", head="timeout: 50", clock=lambda: now[0], tell=let_time_pass
     )
-    assert result.outcome is Outcome.FAILED
+    assert result.steps[0].outcome is Outcome.OK
+    assert told(result) == "x.yaml:5: the scenario's time is over; raise `timeout`"
 
 
 def test_an_agent_that_cannot_be_made(play: Play) -> None:

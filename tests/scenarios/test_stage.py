@@ -129,17 +129,27 @@ def test_an_answer_that_does_not_come(slow: Play) -> None:
     assert "x.yaml:7: the call failed" in told(result)
 
 
-def test_an_answer_that_comes_too_late(slow: Play) -> None:
-    """Though it is there when it is looked at."""
+def test_an_answer_that_came_too_late(slow: Play) -> None:
+    """It is told how late."""
     result = slow("""
-- start
-- fault: trickle
-  options: {n_bytes: 1, period: 0.0005}
-- together:
-    - {call: other, within: 10}
-    - {call: other, within: 0.001}
+- call: other
+  as: it
+- call: other
+  as: it
+  within: 0.000001
 """)
-    assert "x.yaml:9: " in told(result) and result.outcome is Outcome.FAILED
+    assert "x.yaml:8: the answer's time\n  expected  at most 1e-06 s" in told(result)
+
+
+def test_an_answer_that_came_while_another_did_not(slow: Play) -> None:
+    """It is no late one."""
+    result = slow("""
+- together:
+    - {call: first, within: 0.3}
+    - {call: echo, error: tool_not_found, within: 0.3}
+""")
+    assert told(result).startswith("x.yaml:5: no answer within 0.3 s")
+    assert len(result.problems) == 1
 
 
 @pytest.mark.parametrize("head", ["step_timeout: 0.2", "timeout: 0.2"])
