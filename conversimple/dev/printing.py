@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import IO
 
 from rich.console import Console
 from rich.text import Text
 
-#: Widths of the columns with the source, so that the texts stand in line.
+#: The width of the column with the source, so that the texts stand in line.
 SOURCE_WIDTH = 14
+MAX_SOURCE_WIDTH = 28
 
 STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
 
@@ -19,6 +21,12 @@ class Printer:
 
     def __init__(self, file: IO[str] | None = None) -> None:
         self._console = _Console(file=file, markup=False, emoji=False, highlight=False)
+        self._width = SOURCE_WIDTH
+
+    def make_room(self, sources: Iterable[str]) -> None:
+        """Have the texts behind these sources stand in line, unless they are long."""
+        widths = [SOURCE_WIDTH, *map(len, sources)]
+        self._width = min(MAX_SOURCE_WIDTH, max(widths))
 
     def line(
         self,
@@ -45,7 +53,7 @@ class Printer:
         took = "" if seconds is None else f"  ({seconds * 1000:.1f} ms)"
         line = Text.assemble(
             (f"{clock}  ", "dim"),
-            (f"{harmless(source):<{SOURCE_WIDTH}}  ", "cyan"),
+            (f"{harmless(source):<{self._width}}  ", "cyan"),
             (harmless(text), style),
             (took, "dim"),
         )

@@ -51,6 +51,7 @@ class Desk:
     def cast(self, agents: Mapping[str, str]) -> None:
         """These agents are about to join: names by customer."""
         self._host.names = dict(agents)
+        self._printer.make_room(agents.values())
         self.health({key: {"name": name} for key, name in agents.items()})
 
     def health(self, told: dict[str, Any]) -> None:

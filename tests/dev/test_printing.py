@@ -25,6 +25,17 @@ def test_a_line() -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d  Weather {9}conv_1: call_1 gets 1\n", line)
 
 
+def test_sources_with_long_names() -> None:
+    """Room is made for them, but not without end."""
+    file = io.StringIO()
+    printer = Printer(file)
+    printer.make_room(["A", "CustomerServiceAgent"])
+    printer.line("A", "x")
+    printer.make_room(["A" * 100])
+    printer.line("A", "x")
+    assert [len(line) for line in file.getvalue().splitlines()] == [33, 41]
+
+
 def test_durations_are_milliseconds() -> None:
     """With a tenth."""
     assert printed("Weather", "done", seconds=0.01234).endswith("done  (12.3 ms)\n")
