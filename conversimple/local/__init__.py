@@ -11,6 +11,7 @@ from .errors import (
     PortInUse,
     ProtocolViolated,
 )
+from .faultpanel import FaultPanel
 from .history import Violation, WireEntry
 from .platform import LocalPlatform
 
@@ -19,6 +20,7 @@ __all__ = [
     "Call",
     "CallUnanswered",
     "Conversation",
+    "FaultPanel",
     "LocalPlatform",
     "LocalPlatformError",
     "NoAgent",
