@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -110,7 +111,7 @@ def files_with_agents(folder: Path) -> Iterator[Path]:
 
 def _add_folder(found: Found, folder: Path) -> None:
     for path in files_with_agents(folder):
-        found.add(str(path), lambda path=path: _own(import_file(path)))  # type: ignore
+        found.add(str(path), partial(_agents_of, path))
 
 
 def _add_module(found: Found, name: str) -> None:
@@ -125,8 +126,9 @@ def _add_module(found: Found, name: str) -> None:
             _add_folder(found, Path(folder))
 
 
-def _own(module: ModuleType) -> list[AgentClass]:
-    """The classes that are agents here: not imported, and not just to build on."""
+def _agents_of(path: Path) -> list[AgentClass]:
+    """The classes that are agents there: not imported, and not just to build on."""
+    module = import_file(path)
     return [
         each
         for each in agent_classes(module)
