@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ..platform import LocalPlatform
 
 PAGE = "index.html"
+MAX_NOTICES = 50
 TYPES = {
     ".css": "text/css",
     ".html": "text/html",
@@ -67,11 +69,14 @@ class Console:
         self._commands = Commands(platform, surroundings.history)
         self._session = secrets.token_hex(8)
         self._feeds: list[Feed] = []
+        self._notices: deque[Message] = deque(maxlen=MAX_NOTICES)
         self._known: dict[str, dict[str, Any]] = {}
         self._source: str | None = None
 
     def notice(self, level: str, text: str) -> None:
-        """Show a line on each open console. From any thread.
+        """Show a line on each console, the latest also on those that open later.
+
+        From any thread.
 
         Args:
             level: ``info``, ``warning`` or ``error``.
@@ -110,6 +115,7 @@ class Console:
         yield WebSocketRoute("/console/socket", self._serve)
 
     def _tell_all(self, message: Message) -> None:
+        self._notices.append(message)
         for feed in self._feeds:
             feed.put(message)
 
@@ -129,7 +135,8 @@ class Console:
         feed = Feed(
             self._around.history, self._state, self._changes, websocket.send_text
         )
-        feed.put(hello)
+        for message in (hello, *self._notices):
+            feed.put(message)
         self._feeds.append(feed)
         telling = asyncio.create_task(_tell(feed))
         try:

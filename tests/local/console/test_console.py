@@ -111,6 +111,18 @@ def test_what_goes_on_is_told_to_each_console(desk: LocalPlatform) -> None:
                 assert peer.read("notice")["text"] == "look out"
 
 
+def test_the_latest_notices_are_kept(desk: LocalPlatform) -> None:
+    """For whoever opens the page after something went wrong."""
+    assert desk.console is not None
+    for number in range(60):
+        desk.console.notice("error", f"line {number}")
+    with console(desk) as peer:
+        peer.read("state")
+        kinds = [message["type"] for message in peer.messages]
+        assert kinds == ["hello", *["notice"] * 50, "state"]
+        assert peer.messages[1]["text"] == "line 10"
+
+
 def test_a_console_that_comes_back_is_told_everything_again(
     desk: LocalPlatform,
 ) -> None:

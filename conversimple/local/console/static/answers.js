@@ -36,6 +36,10 @@ export class Answers {
     }
   }
 
+  clear() {
+    this.#list.replaceChildren();
+  }
+
   /** Time passes for what is not answered. */
   tick() {
     for (const view of this.#running) view.tick();

@@ -44,7 +44,7 @@ function lineControl(field, id) {
     id,
     type: format,
     step: format === "time" ? 1 : null,
-    placeholder: PLACEHOLDERS[schema.format] ?? null,
+    placeholder: PLACEHOLDERS.get(schema.format),
     minlength: schema.minLength,
     maxlength: schema.maxLength,
     autocomplete: "off",
@@ -63,13 +63,13 @@ function lineControl(field, id) {
   };
 }
 
-const PLACEHOLDERS = {
-  uuid: "00000000-0000-0000-0000-000000000000",
-  duration: "PT1H30M",
-  decimal: "12.50",
-  email: "name@example.org",
-  uri: "https://",
-};
+const PLACEHOLDERS = new Map([
+  ["uuid", "00000000-0000-0000-0000-000000000000"],
+  ["duration", "PT1H30M"],
+  ["decimal", "12.50"],
+  ["email", "name@example.org"],
+  ["uri", "https://"],
+]);
 
 function textual(field, input) {
   return {

@@ -43,9 +43,9 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Set an attribute, or take it away for null and false. */
+/** Set an attribute, or take it away for null. */
 export function setAttribute(element, name, value) {
-  if (value === null || value === undefined || value === false) {
+  if (value === null || value === undefined) {
     element.removeAttribute(name);
   } else if (element.getAttribute(name) !== String(value)) {
     element.setAttribute(name, String(value));

@@ -48,6 +48,14 @@ export function compact(value, length = 120) {
   return text.length > length ? `${text.slice(0, length - 1)}…` : text;
 }
 
+/**
+ * A value that ought to be a text, as a text. String() would run what a stranger calls
+ * "toString", and fail.
+ */
+export function word(value, length = 80) {
+  return typeof value === "string" ? value : compact(value, length);
+}
+
 export function isObject(value) {
   return (
     typeof value === "object" && value !== null && !Array.isArray(value) && !isNumber(value)

@@ -69,7 +69,10 @@ class Page {
 
   #receive(message) {
     const changed = this.#store.take(message);
-    if (changed === "everything") this.timeline.forget();
+    if (changed === "everything") {
+      this.timeline.forget();
+      this.tools.forget();
+    }
     if (changed === "notices" || changed === "everything") {
       this.messages.noticed(this.#store.notices);
       if (changed === "notices") this.announce(message.text);
@@ -163,8 +166,8 @@ class Page {
     setAttribute(document.body, "data-live", isLive);
     const dueAt = this.#connection.dueAt;
     const seconds = dueAt === null ? 0 : Math.max(0, Math.ceil((dueAt - Date.now()) / 1000));
-    const away = dueAt === null ? "connecting…" : `away, again in ${seconds} s`;
-    setText(find("#live-word"), isLive ? "live" : away);
+    setText(find("#live-word"), isLive ? "live" : dueAt === null ? "connecting" : "away");
+    setText(find("#live-due"), isLive || dueAt === null ? "" : `again in ${seconds} s`);
     find("#retry").hidden = isLive || dueAt === null;
   }
 

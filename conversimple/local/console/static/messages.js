@@ -33,7 +33,9 @@ export class Messages {
     this.#notices = [...notices];
     setText(this.#noticesButton, `Notices ${count(notices.length)}`);
     const latest = notices.at(-1);
-    if (latest !== undefined) this.#latest.replaceChildren(...lineOf(latest));
+    const none = h("span", { class: "time" }, "No notices.");
+    this.#latest.replaceChildren(...(latest === undefined ? [none] : lineOf(latest)));
+    if (latest === undefined) this.#dismiss();
     if (!isNew) return;
     setAttribute(this.#banner, "data-level", latest.level);
     this.#banner.hidden = latest.level === "info";

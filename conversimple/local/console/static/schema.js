@@ -16,8 +16,14 @@ import { compact, isNumber, isObject, parse, same } from "./json.js";
 const DEEPEST = 12;
 const MOST_ITEMS = 200;
 const NONE = Object.freeze({});
-const TEXT_FORMATS = { date: "date", time: "time", "date-time": "datetime" };
-const INPUT_TYPES = { email: "email", uri: "url", url: "url" };
+const FORMATS = new Map([
+  ["date", "date"],
+  ["time", "time"],
+  ["date-time", "datetime"],
+  ["email", "email"],
+  ["uri", "url"],
+  ["url", "url"],
+]);
 
 /** The field for a schema; what cannot be understood becomes a field for JSON. */
 export function fieldOf(schema, { required = true, label = "", depth = 0 } = NONE) {
@@ -79,7 +85,9 @@ function kindOf(schema, depth) {
   if (Array.isArray(schema.type) && schema.type.length > 1) {
     return unionOf(schema.type.map((type) => ({ ...schema, type })), depth);
   }
-  return KINDS[typeOf(schema)]?.(schema, depth) ?? { kind: "json" };
+  const type = typeOf(schema);
+  // A type may be called "constructor", too.
+  return Object.hasOwn(KINDS, type) ? KINDS[type](schema, depth) : { kind: "json" };
 }
 
 function typeOf(schema) {
@@ -103,7 +111,7 @@ function unionOf(variants, depth) {
 const KINDS = {
   string: (schema) => ({
     kind: "text",
-    format: TEXT_FORMATS[schema.format] ?? INPUT_TYPES[schema.format] ?? "text",
+    format: FORMATS.get(schema.format) ?? "text",
   }),
   integer: () => ({ kind: "number", integer: true }),
   number: () => ({ kind: "number", integer: false }),

@@ -2,6 +2,7 @@
 
 import { KeyedList, button, h, setAttribute, setText } from "./dom.js";
 import { counted, duration } from "./format.js";
+import { word } from "./json.js";
 
 /** How an agent is: [word, colour]. Pure. */
 export function conditionOf(agent) {
@@ -9,7 +10,7 @@ export function conditionOf(agent) {
   if (health === null || health === undefined) return ["joined", "good"];
   if (health.ready === true) return ["ready", "good"];
   if (health.joined === true) return ["joined, not ready", "so-so"];
-  return [String(health.state ?? "unknown"), health.state === "failed" ? "bad" : "so-so"];
+  return [word(health.state ?? "unknown"), health.state === "failed" ? "bad" : "so-so"];
 }
 
 /** What is known of an agent's work, in words; only what is not zero. Pure. */
@@ -74,8 +75,8 @@ class AgentView {
       "li",
       { class: "agent" },
       h("div", { class: "agent-head" }, this.dot, this.name, this.word),
-      h("div", { class: "agent-more" }, this.who),
-      h("div", { class: "agent-more" }, this.work, this.heard),
+      h("div", { class: "agent-more" }, this.who, this.heard),
+      h("div", { class: "agent-more" }, this.work),
     );
   }
 

@@ -1,5 +1,6 @@
 // What the page knows. Pure: messages in, questions answered, listeners told.
 
+import { word } from "./json.js";
 import { ToolFigures } from "./latency.js";
 import { Pairing, fieldOf, isAnswer, kindOf } from "./wire.js";
 
@@ -131,7 +132,7 @@ export class Store {
     // An answer that is sent again counts once.
     if (request === null || request.answers > 1 || request.tool === null) return request;
     const failed = entry.event === "tool_call_error";
-    const type = failed ? String(entry.payload?.error?.type ?? "unknown") : null;
+    const type = failed ? word(entry.payload?.error?.type ?? "unknown") : null;
     this.figuresOf(request.tool).answered(entry.time - request.time, type);
     return request;
   }

@@ -3,7 +3,7 @@
 import { copy } from "./clipboard.js";
 import { button, h, setAttribute, setText } from "./dom.js";
 import { bytes, clock, duration } from "./format.js";
-import { pretty } from "./json.js";
+import { pretty, word } from "./json.js";
 import { jsonBox, textBox } from "./payload.js";
 import { isAnswer, isFailure, summary } from "./wire.js";
 
@@ -125,7 +125,7 @@ function facts(entry) {
   return h(
     "dl",
     { class: "facts" },
-    ...known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))),
+    ...known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, word(value)))),
   );
 }
 

@@ -44,6 +44,11 @@ export class ToolPanel {
     this.#refresh();
   }
 
+  /** Another platform knows nothing of what was called here. */
+  forget() {
+    this.#answers.clear();
+  }
+
   choose(name) {
     this.#chosen = name;
     this.#refresh();

@@ -1,6 +1,6 @@
 // What the frames on the wire mean: their kind, in words, and which answer is whose.
 
-import { compact } from "./json.js";
+import { compact, word } from "./json.js";
 
 /** The kinds of events, in the order in which they are offered. */
 export const KINDS = [
@@ -67,23 +67,36 @@ export function summary(entry) {
   if (payload === null || typeof payload !== "object") {
     return entry.excerpt ?? compact(payload);
   }
-  return SUMMARIES[entry.event]?.(payload) ?? compact(payload, 200);
+  return SUMMARIES.get(entry.event)?.(payload) ?? compact(payload, 200);
 }
 
-const SUMMARIES = {
-  tool_call_request: (payload) =>
-    `${payload.tool_name}(${compact(payload.arguments, 160).replace(/^\{|\}$/g, "")})`,
-  tool_call_response: (payload) => `${payload.tool_name} → ${compact(payload.result, 160)}`,
-  tool_call_error: (payload) =>
-    `${payload.tool_name} ✕ ${payload.error?.type}: ${payload.error?.message}`,
-  conversation_lifecycle: (payload) => String(payload.event ?? ""),
-  register_conversation_tools: (payload) =>
-    Array.isArray(payload.tools)
-      ? payload.tools.map((tool) => String(tool?.name)).join(", ")
-      : compact(payload),
-  phx_reply: (payload) =>
-    payload.status === "ok" ? "ok" : `${payload.status} ${compact(payload.response)}`,
-};
+// A map, because an event may be called "constructor".
+const SUMMARIES = new Map([
+  [
+    "tool_call_request",
+    ({ tool_name: tool, arguments: given }) =>
+      `${word(tool)}(${compact(given, 160).replace(/^\{|\}$/g, "")})`,
+  ],
+  [
+    "tool_call_response",
+    ({ tool_name: tool, result }) => `${word(tool)} → ${compact(result, 160)}`,
+  ],
+  [
+    "tool_call_error",
+    ({ tool_name: tool, error }) =>
+      `${word(tool)} ✕ ${word(error?.type)}: ${word(error?.message, 160)}`,
+  ],
+  ["conversation_lifecycle", ({ event }) => word(event)],
+  [
+    "register_conversation_tools",
+    ({ tools }) =>
+      Array.isArray(tools) ? tools.map((tool) => word(tool?.name)).join(", ") : null,
+  ],
+  [
+    "phx_reply",
+    ({ status, response }) => (status === "ok" ? "ok" : `${word(status)} ${compact(response)}`),
+  ],
+]);
 
 /** Finds the request to an answer, and the push to a reply, as entries come in. */
 export class Pairing {
@@ -123,6 +136,7 @@ export class Pairing {
 
   /** The push `{time, n}` to a reply, or null. */
   replied(entry) {
+    if (typeof entry.ref !== "string") return null;
     const push = this.#pushes.get(pushKey(entry)) ?? null;
     this.#pushes.delete(pushKey(entry));
     return push;
