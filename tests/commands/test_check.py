@@ -89,11 +89,11 @@ def test_a_wrong_log_level(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_platform_behind_a_proxy(
-    platform: LocalPlatform, typed: Typed, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network is the proxy's business; a name that only it knows will do."""
-    port = int(platform.url.split(":")[2].partition("/")[0])
-    url = platform.url.replace("127.0.0.1", "platform.test")
+    port = int(server.url.split(":")[2].partition("/")[0])
+    url = server.url.replace("127.0.0.1", "platform.test")
     with HttpProxy({f"platform.test:{port}": port}, credentials="u:hunter2") as proxy:
         monkeypatch.setenv("http_proxy", proxy.address_with("u:hunter2"))
         code, out, err = typed("check", "--platform-url", url)
