@@ -8,7 +8,7 @@ from concurrent.futures import TimeoutError
 from contextlib import contextmanager
 from itertools import count
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, TypeVar
 
 from .. import local
 from ..agent import ConversimpleAgent, as_future
@@ -17,7 +17,7 @@ from .agents import agent_for_platform
 from .threads import ThreadsSurvived, ThreadWatch
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,18 @@ FORGOTTEN = (
 )
 
 
+class PlatformOptions(TypedDict, total=False):
+    """The options of `conversimple.local.LocalPlatform`, which says what they mean."""
+
+    api_keys: Collection[str] | None
+    strict: bool
+    idle_timeout: float
+    history_size: int
+    console: bool
+    host: str
+    token: str | None
+
+
 class LocalPlatform(local.LocalPlatform):
     """The local platform for tests of agents, with `run` and `calls`.
 
@@ -53,10 +65,11 @@ class LocalPlatform(local.LocalPlatform):
     stopped. All methods and attributes may be used from any thread; times are seconds.
 
     Args:
-        port: see `conversimple.local.LocalPlatform`, like the other options.
+        port: the port to listen on; 0 means any free one.
         patience: how long an agent may take to join, and to stop.
         lasting_threads: names of threads that may outlive an agent; ``*`` stands for
             anything.
+        options: those of `conversimple.local.LocalPlatform`.
 
     Raises:
         PlatformExtraMissing: the packages of the extra ``platform`` are missing.
@@ -68,7 +81,7 @@ class LocalPlatform(local.LocalPlatform):
         *,
         patience: float = 10.0,
         lasting_threads: Collection[str] = (),
-        **options: Any,
+        **options: Unpack[PlatformOptions],
     ) -> None:
         super().__init__(port, **options)
         self._patience = patience

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from conversimple.testing import (
     ThreadsSurvived,
     ToolCallFailed,
 )
+from conversimple.testing.platform import PlatformOptions
 from tests.conftest import WAIT, stopped_afterwards
 
 BRIEFLY = 0.3
@@ -352,6 +354,12 @@ def test_an_agent_whose_life_is_awaited() -> None:
     """What it overrides is awaited here, too."""
     with LocalPlatform() as platform, platform.run(Patient):
         assert platform.start_conversation().call("get_wind") == 7
+
+
+def test_the_options_are_those_of_the_local_platform() -> None:
+    """Type checkers know each of them."""
+    parameters = inspect.signature(conversimple.local.LocalPlatform).parameters
+    assert set(PlatformOptions.__annotations__) == set(parameters) - {"port"}
 
 
 def test_violations_fail_the_test() -> None:
