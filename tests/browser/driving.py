@@ -6,14 +6,18 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from conversimple.local import LocalPlatform
+from conversimple.local.console.console import Console
 from tests.support.threads import eventually
+
+T = TypeVar("T")
 
 FLAGS = (
     "--headless=new",
@@ -37,6 +41,12 @@ def missing() -> str | None:
         if shutil.which(program) is None:
             return f"{program} is not installed (Debian: chromium, chromium-driver)"
     return None
+
+
+def console_of(platform: LocalPlatform) -> Console:
+    """The console of a platform that has one."""
+    assert platform.console is not None
+    return platform.console
 
 
 @contextmanager
@@ -161,6 +171,6 @@ def _bare(name: str) -> str:
     return name.replace("(required)", "").strip("* ")
 
 
-def _certain(value: Any) -> Any:
+def _certain(value: T | None) -> T:
     assert value is not None
     return value

@@ -17,10 +17,11 @@ from conversimple.local import Conversation, LocalPlatform
 from examples.booking_agent import BookingAgent
 from examples.customer_service import CustomerServiceAgent
 from examples.simple_agent import WeatherAgent
-from tests.browser.driving import Page, chromium
+from tests.browser.driving import Page, chromium, console_of
+from tests.conftest import stopped_afterwards
 from tests.support.threads import eventually
 
-DESK = (1440, 1020)
+DESK = (1440, 1120)
 PHONE = (390, 800)
 TOWNS = ("Oslo", "Bergen", "Lima", "Rome", "Nairobi", "Kyoto")
 
@@ -60,7 +61,7 @@ def _stage() -> Iterator[tuple[LocalPlatform, dict[str, ConversimpleAgent]]]:
         for kind in kinds:
             customer = kind.__name__.removesuffix("Agent").lower()
             agent = kind("key", customer, platform.url)
-            stack.callback(lambda agent=agent: agent.stop(timeout=0).result(5.0))
+            stack.enter_context(stopped_afterwards(agent))
             agent.start().result(5.0)
             agents[customer] = agent
         yield platform, agents
@@ -79,8 +80,8 @@ def _play(
         customer: {"name": type(agent).__name__, "health": _health(agent)}
         for customer, agent in agents.items()
     }
-    platform.console.set_agents(known, "examples/")
-    platform.console.notice("info", "examples/booking_agent.py is loaded again")
+    console_of(platform).set_agents(known, "examples/")
+    console_of(platform).notice("info", "examples/booking_agent.py is loaded again")
     page.choose_conversation("conv_dinner")
     page.choose_tool("create_booking")
     day = page.field("day")
@@ -103,12 +104,15 @@ def _play(
 
 
 def _book(conversation: Conversation) -> None:
-    for guests in (2, 4, 3, 8, 2):
-        conversation.call("find_sittings", day=str(_tuesday()), guests=guests)
-    request = conversation.request(
-        "create_booking", {"day": str(_tuesday()), "sitting": "19:00", "guests": 99}
-    )
-    eventually(lambda: request.answers)
+    wanted = {"day": str(_tuesday()), "sitting": "19:00"}
+    for number in range(40):
+        booking: dict[str, Any] = {**wanted, "guests": 1 + number % 8}
+        held = conversation.call("create_booking", **booking)
+        conversation.call("cancel_booking", booking_id=held["booking_id"])
+    conversation.call("find_sittings", day=str(_tuesday()), guests=4)
+    # More than there is room for.
+    refused = conversation.request("create_booking", {**wanted, "guests": 99})
+    eventually(lambda: refused.answers)
 
 
 def _tuesday() -> date:

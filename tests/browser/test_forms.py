@@ -155,7 +155,11 @@ def test_nested_objects_in_a_list(form: Page) -> None:
     result = call(form)
     assert result["passengers"] == [{"name": "Ada", "born": None}]
     assert result["contact"] == {"email": "a@b.c", "phones": ["+47"]}
-    assert (result["cabin"], result["bags"], result["flexible"]) == ("economy", 1, False)
+    assert (result["cabin"], result["bags"], result["flexible"]) == (
+        "economy",
+        1,
+        False,
+    )
 
 
 def test_raw_json_goes_both_ways(form: Page) -> None:

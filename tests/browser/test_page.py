@@ -12,7 +12,7 @@ from examples.booking_agent import BookingAgent
 from examples.simple_agent import WeatherAgent
 from tests.browser.agents import SCRIPT, FieldsAgent, HostileAgent, WaitingAgent
 from tests.browser.conftest import Started
-from tests.browser.driving import Page
+from tests.browser.driving import Page, console_of
 from tests.local.rawagent import RawAgent
 from tests.support.threads import eventually
 
@@ -93,7 +93,9 @@ def test_the_keyboard_alone_calls_a_tool(start: Started, page: Page) -> None:
             break
     keys(Keys.END, Keys.ARROW_UP, Keys.ENTER)
     eventually(lambda: page.all(".row.open"))
-    assert page.browser.switch_to.active_element.get_attribute("aria-expanded") == "true"
+    assert (
+        page.browser.switch_to.active_element.get_attribute("aria-expanded") == "true"
+    )
     keys(Keys.ESCAPE)
     eventually(lambda: not page.all(".row.open"))
 
@@ -176,7 +178,7 @@ def test_markup_is_shown_as_text(
     page.choose_tool("fail")
     page.press("Call", ".tool-form")
     assert SCRIPT in page.answer()[1]
-    desk.console.notice("error", f"notice {SCRIPT}")
+    console_of(desk).notice("error", f"notice {SCRIPT}")
     eventually(lambda: SCRIPT in page.text("#banner p"))
     page.press("All conversations")
     page.run("for (const each of document.querySelectorAll('.line')) each.click()")
@@ -188,16 +190,16 @@ def test_markup_is_shown_as_text(
 
 def test_notices_are_told(desk: LocalPlatform, page: Page) -> None:
     """A problem stays until it is over or dismissed; Escape closes the list of all."""
-    desk.console.notice("error", "examples/a.py, line 3: SyntaxError\n  def :")
+    console_of(desk).notice("error", "examples/a.py, line 3: SyntaxError\n  def :")
     eventually(lambda: "SyntaxError" in page.find("#banner").text)
-    desk.console.notice("info", "examples/a.py is loaded again")
+    console_of(desk).notice("info", "examples/a.py is loaded again")
     eventually(lambda: not page.find("#banner").is_displayed())
     assert "loaded again" in page.find("#latest").text
     page.press("Notices 2")
     assert len(page.texts("#messages li")) == 2
     ActionChains(page.browser).send_keys(Keys.ESCAPE).perform()
     assert not page.find("#messages").is_displayed()
-    desk.console.notice("warning", "a warning")
+    console_of(desk).notice("warning", "a warning")
     page.press("Dismiss")
     assert not page.find("#banner").is_displayed()
 
@@ -217,7 +219,9 @@ def test_an_agent_shows_its_health(
     """As far as somebody knows it."""
     start(WeatherAgent)
     health = {"state": "connected", "joined": True, "ready": True, "calls_running": 2}
-    desk.console.set_agents({"c1": {"name": "Weather", "health": health}}, "agent.py")
+    console_of(desk).set_agents(
+        {"c1": {"name": "Weather", "health": health}}, "agent.py"
+    )
     desk.start_conversation()
     eventually(lambda: page.text(".agent-name") == "Weather")
     assert page.text(".agent .word") == "ready"
@@ -237,9 +241,7 @@ def test_the_theme_is_kept(page: Page) -> None:
     assert page.run(ground) != light
 
 
-def test_everything_has_a_name(
-    desk: LocalPlatform, start: Started, page: Page
-) -> None:
+def test_everything_has_a_name(desk: LocalPlatform, start: Started, page: Page) -> None:
     """Each control tells a screen reader what it is; ids are unique."""
     start(FieldsAgent)
     desk.start_conversation()
@@ -265,7 +267,7 @@ def test_a_narrow_screen_shows_one_panel(
     start(FieldsAgent)
     page.press("Start a conversation")
     page.choose_tool("echo_composed")
-    desk.console.notice("info", "a long word " + "word" * 100)
+    console_of(desk).notice("info", "a long word " + "word" * 100)
     with page.sized(360, 740):
         panels = {"Agents": "#agents", "Timeline": "#timeline", "Faults": "#faults"}
         for name, selector in {"Tools": "#tools", **panels}.items():

@@ -120,6 +120,22 @@ def test_events_are_filtered_by_kind_and_words(
     eventually(lambda: "No event fits" in page.text(".scroller .empty"))
 
 
+def test_events_may_be_called_as_they_like(desk: LocalPlatform, page: Page) -> None:
+    """Names and payloads that mean something to JavaScript are shown, and no more."""
+    with RawAgent(desk) as agent:
+        agent.join()
+        for name in ("constructor", "__proto__", "toString"):
+            desk.send(name, {"toString": 1, "__proto__": {"status": "error"}})
+        eventually(lambda: "toString" in rows(page))
+    assert {"constructor", "__proto__"} <= set(rows(page))
+    assert (
+        page.texts(".row .summary").count(
+            '{"toString":1,"__proto__":{"status":"error"}}'
+        )
+        == 3
+    )
+
+
 def test_an_answer_tells_how_long_it_took(
     desk: LocalPlatform, start: Started, page: Page
 ) -> None:

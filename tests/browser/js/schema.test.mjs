@@ -39,8 +39,8 @@ test("each type becomes the field for it", () => {
 test("a text's format chooses the control", () => {
   const format = (name) => child({ type: "string", format: name }).format;
   assert.deepEqual(
-    ["date", "time", "date-time", "email", "decimal", undefined].map(format),
-    ["date", "time", "datetime", "email", "text", "text"],
+    ["date", "time", "date-time", "email", "decimal", "constructor", undefined].map(format),
+    ["date", "time", "datetime", "email", "text", "text", "text"],
   );
 });
 
@@ -68,7 +68,7 @@ test("several types are a union, and so are several variants besides null", () =
 });
 
 test("what no form can show becomes JSON", () => {
-  const strange = [true, false, null, 7, [], { $ref: "#" }, { allOf: [{}, {}] }, { type: "nonsense" }];
+  const strange = [true, false, null, 7, [], { $ref: "#" }, { allOf: [{}, {}] }, { type: "nonsense" }, { type: "constructor", kind: "text" }, { type: "__proto__" }];
   for (const schema of strange) assert.equal(child(schema).kind, "json");
 });
 

@@ -122,8 +122,10 @@ test("an unknown message changes nothing", () => {
 });
 
 test("payloads of any shape are taken", () => {
-  const strange = [null, 7, "x", [], [1], { call_id: 5 }, { tool_name: {} }];
+  const word = JSON.parse('{"toString": 1, "valueOf": 1}');
+  const evil = { ...payload(), error: { type: word }, tool_name: word };
+  const strange = [evil, { ...payload(), error: { type: word } }, null, 7, "x", [], [1], { call_id: 5 }, { tool_name: {} }];
   const events = ["tool_call_request", "tool_call_response", "tool_call_error", "phx_reply"];
-  const entries = events.flatMap((event) => strange.map((each) => entry(event, { payload: each })));
+  const entries = events.flatMap((event) => strange.map((each) => entry(event, { payload: each, ref: word })));
   assert.equal(storeWith(entries).entries.length, entries.length);
 });
