@@ -50,7 +50,10 @@ def make(cls: type[A], given: Mapping[str, Any]) -> A:
         settings = resolve(**known)
         arguments.update((name, getattr(settings, name)) for name in absent)
     rest = {name: given[name] for name in given if name not in taken}
-    return (_told(cls, rest) if rest else cls)(**arguments)
+    told = _told(cls, rest) if rest else cls
+    first = [name for name, each in taken.items() if each.kind is each.POSITIONAL_ONLY]
+    positional = [arguments.pop(name) for name in first if name in arguments]
+    return told(*positional, **arguments)
 
 
 def _needed(cls: type[ConversimpleAgent]) -> set[str]:
@@ -81,6 +84,12 @@ def _told(cls: type[A], given: Mapping[str, Any]) -> type[A]:
             settings: dict[str, Any] = {**options, **passed, **given}
             super().__init__(**settings)
 
-    made: type[A] = new_class(cls.__name__, (cls, Told))
+    try:
+        made: type[A] = new_class(cls.__name__, (cls, Told))
+    except TypeError as error:  # its __init_subclass__ wants arguments, say
+        raise TypeError(
+            f"cannot make a {cls.__name__} that is told {', '.join(given)}, because no "
+            f"class can be derived from it ({error}); make the agent yourself"
+        ) from error
     made.__module__, made.__qualname__ = cls.__module__, cls.__qualname__
     return made

@@ -96,6 +96,7 @@ class Rehearsal:
             KeyboardInterrupt: if it came up in the tool, like whatever else is meant
                 for the program that runs the tool, such as the verdict of a test.
         """
+        __tracebackhide__ = True  # pytest shows the test's line instead
         if invoked is None:
             return self._told(None)
         if _is_for_the_program(invoked.error):
@@ -109,6 +110,7 @@ class Rehearsal:
         Raises:
             ToolCallFailed: the answer.
         """
+        __tracebackhide__ = True
         assert self.call is not None
         self.call.cancellation.requested = True
         self._record(Failure("tool_timeout", timeout_text(self.call), unknown=True))
@@ -127,6 +129,7 @@ class Rehearsal:
         self._answers.record(self.call or self._request, self._key, outcome)
 
     def _told(self, cause: BaseException | None) -> Any:
+        __tracebackhide__ = True
         (answer,) = self._ledger.to_send(0.0)
         payload = json.loads(answer.body)
         if answer.event == msg.RESPONSE:

@@ -83,6 +83,34 @@ def test_what_is_no_setting() -> None:
     assert settings_of(agent).max_concurrent_calls == 1
 
 
+def test_an_argument_without_a_name() -> None:
+    """It is given by the name that the constructor has for it."""
+
+    class Till(ConversimpleAgent):
+        def __init__(self, coins: int, /, notes: int = 0, **settings: Any) -> None:
+            super().__init__(**settings)
+            self.money = coins, notes
+
+    assert make(Till, {**GIVEN, "coins": 5, "notes": 6}).money == (5, 6)
+
+
+def test_a_class_that_cannot_be_derived_from() -> None:
+    """The error says what to do instead."""
+
+    class Flavoured(ConversimpleAgent):
+        def __init_subclass__(cls, *, flavour: str) -> None:
+            super().__init_subclass__()
+
+    class Sweet(Flavoured, flavour="sweet"):
+        def __init__(self) -> None:
+            super().__init__()
+
+    with pytest.raises(
+        TypeError, match="Sweet that is told api_key, .*'flavour'.*make"
+    ):
+        make(Sweet, GIVEN)
+
+
 def test_functions_as_tools() -> None:
     """The SDK's own class can be made, too."""
 

@@ -36,6 +36,7 @@ class Answer:
         Raises:
             ToolCallFailed: the answer is an error.
         """
+        __tracebackhide__ = True  # pytest shows the test's line instead
         error_type = self.error_type
         if error_type is not None:
             raise ToolCallFailed(error_type, self.payload["error"]["message"])

@@ -84,6 +84,7 @@ class Call:
             ToolCallFailed: the agent answered with an error.
             CallUnanswered: no answer came in time.
         """
+        __tracebackhide__ = True  # pytest shows the test's line instead
         try:
             answer = self._record.first_answer.result(timeout)
         except concurrent.futures.TimeoutError as error:
@@ -218,6 +219,7 @@ class Conversation:
             CallUnanswered: no answer came in time.
             PlatformStateError: the conversation has ended, or the platform stopped.
         """
+        __tracebackhide__ = True  # pytest shows the test's line instead
         return self.request(tool_name, arguments).result(timeout)
 
     def request(

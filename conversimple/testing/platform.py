@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import TimeoutError
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, TypeVar
@@ -14,6 +14,7 @@ from .. import local
 from ..agent import ConversimpleAgent, as_future
 from ..local import Call, NoAgent
 from .agents import agent_for_platform
+from .entering import MustBeEntered
 from .threads import ThreadsSurvived, ThreadWatch
 
 if TYPE_CHECKING:
@@ -104,9 +105,8 @@ class LocalPlatform(local.LocalPlatform):
         asked.sort(key=lambda pair: pair[1].number)
         return tuple(Call(self._server, self._switchboard, *pair) for pair in asked)
 
-    @contextmanager
-    def run(self, agent: A | type[A], /, **settings: Any) -> Iterator[A]:
-        """Runs an agent inside of a ``with`` block.
+    def run(self, agent: A | type[A], /, **settings: Any) -> AbstractContextManager[A]:
+        """Runs an agent inside of a ``with`` block, which is given the agent.
 
         It is started, and has joined when the block begins; it is stopped when the
         block ends, however it ends. Unless they are given, a class gets the API key
@@ -127,21 +127,8 @@ class LocalPlatform(local.LocalPlatform):
             ThreadsSurvived: a thread that began in the block did not end with the
                 agent. While other agents run, this is found out when the last one ends.
         """
-        self.wait_until(lambda: True)  # it runs
-        with self._customer() as customer_id:
-            made = agent_for_platform(agent, self.url, customer_id, settings)
-            watch = ThreadWatch(self._lasting_threads)
-            try:
-                with self._running(made):
-                    yield made
-            except BaseException:
-                # What the test failed with must not be hidden by what is left of it.
-                for thread in _left(watch, self._farewell):
-                    logger.error("%s survives %s", thread, type(made).__name__)
-                raise
-            left = _left(watch, self._farewell)
-            if left:
-                _fail(f"after {type(made).__name__} has stopped", left, LEFT)
+        name = getattr(agent, "__name__", type(agent).__name__)
+        return MustBeEntered(self._run(agent, settings), f"platform.run({name})")
 
     def __enter__(self) -> Self:
         self._watch = ThreadWatch(self._lasting_threads)
@@ -160,6 +147,24 @@ class LocalPlatform(local.LocalPlatform):
             left = watch.survivors(self._farewell)
             if watch.agents_begun:
                 _fail("because an agent was not stopped", left, FORGOTTEN)
+
+    @contextmanager
+    def _run(self, agent: A | type[A], settings: Mapping[str, Any]) -> Iterator[A]:
+        self.wait_until(lambda: True)  # it runs
+        with self._customer() as customer_id:
+            made = agent_for_platform(agent, self.url, customer_id, settings)
+            watch = ThreadWatch(self._lasting_threads)
+            try:
+                with self._running(made):
+                    yield made
+            except BaseException:
+                # What the test failed with must not be hidden by what is left of it.
+                for thread in _left(watch, self._farewell):
+                    logger.error("%s survives %s", thread, type(made).__name__)
+                raise
+            left = _left(watch, self._farewell)
+            if left:
+                _fail(f"after {type(made).__name__} has stopped", left, LEFT)
 
     @contextmanager
     def _customer(self) -> Iterator[str]:

@@ -79,6 +79,7 @@ def call_tool(
         AgentStateError: the agent's constructor did not call ``super().__init__()``.
         RuntimeError: the tool is async, and so is the caller: use `call_tool_async`.
     """
+    __tracebackhide__ = True  # pytest shows the test's line instead
     rehearsal = _rehearsal(agent, tool_name, arguments, named)
     if rehearsal.call is None:
         return rehearsal.answer(None)
@@ -128,6 +129,7 @@ async def call_tool_async(
     An async tool runs on the event loop of the caller, and may use what belongs to it;
     any other runs on a thread of its own.
     """
+    __tracebackhide__ = True  # pytest shows the test's line instead
     rehearsal = _rehearsal(agent, tool_name, arguments, named)
     if rehearsal.call is None:
         return rehearsal.answer(None)
@@ -153,6 +155,7 @@ def _rehearsal(
     arguments: Mapping[str, Any] | None,
     named: dict[str, Any],
 ) -> Rehearsal:
+    __tracebackhide__ = True
     made: ConversimpleAgent = agent_for_tools(agent)
     if arguments is None:
         return Rehearsal(made, tool_name, named)
@@ -168,6 +171,7 @@ def _rehearsal(
 def _answered(
     rehearsal: Rehearsal, future: Future[Invoked | None], patience: float
 ) -> Any:
+    __tracebackhide__ = True
     try:
         invoked = future.result(patience)
     except (_TooLate, TimeoutError):

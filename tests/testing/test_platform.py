@@ -145,6 +145,16 @@ def test_the_agent_stops_when_the_test_fails() -> None:
     assert agent.connection_state is ConnectionState.STOPPED
 
 
+def test_a_block_that_is_forgotten() -> None:
+    """Nothing runs, and that is said."""
+    with LocalPlatform() as platform:
+        with pytest.warns(
+            RuntimeWarning, match=r"write `with platform.run\(Weather\):`"
+        ):
+            platform.run(Weather)
+        assert platform.handshakes == 0
+
+
 def test_two_agents_have_two_customers() -> None:
     """Whoever comes later takes what is free."""
     with LocalPlatform() as platform:
