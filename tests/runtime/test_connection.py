@@ -586,8 +586,9 @@ def test_a_slow_join_is_not_a_dead_platform(short_heartbeat: None) -> None:
             with pytest.raises(AssertionError, match="no frame"):
                 peer.receive(0.3)
             peer.reply(join)
+            # On the same connection: it was not given up meanwhile.
             assert fields(peer.receive()).event == "heartbeat"
-            assert agent.states == ["connecting", "connected"]
+            assert agent.states[:2] == ["connecting", "connected"]
 
 
 def test_a_silent_join_has_a_deadline() -> None:
