@@ -32,8 +32,7 @@ THREADS_END = 1.0
 LEFT = (
     "let tools return when current_call().cancelled is true, end the agent's own "
     "threads before its stop() returns, begin the test's own before the agent, or name "
-    "those that may stay in LocalPlatform(lasting_threads=…); when Python ends, it "
-    "waits for a tool that never returns"
+    "those that may stay in LocalPlatform(lasting_threads=…)"
 )
 FORGOTTEN = (
     "stop every agent before the platform: `with platform.run(MyAgent):` does, "

@@ -6,6 +6,7 @@ fixture is used.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -37,3 +38,15 @@ def conversimple_platform(
         pytest.fail(str(error), pytrace=False)
     with platform:
         yield platform
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why Python does not end now, if it does not."""
+    threads = sys.modules.get(f"{__package__}.threads")
+    waited_for = threads.awaited_at_exit() if threads else ()
+    if waited_for:
+        terminalreporter.section("conversimple")
+        terminalreporter.line(
+            "Python waits for these threads before it ends, press Ctrl-C to end it: "
+            + ", ".join(waited_for)
+        )

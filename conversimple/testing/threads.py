@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
+from weakref import WeakSet
 
 from ..errors import ConversimpleError
 from ..runtime.workers import shared
@@ -75,6 +76,7 @@ class ThreadWatch:
         deadline = time.monotonic() + patience
         while (threads := self._begun()) and time.monotonic() < deadline:
             threads[0].join(PERIOD)
+        _survivors.update(threads)
         return sorted(map(_described, threads))
 
     def _begun(self) -> list[threading.Thread]:
@@ -92,6 +94,15 @@ class ThreadWatch:
             and not _is_alien(thread)
             and not any(fnmatchcase(thread.name, each) for each in spared)
         ]
+
+
+def awaited_at_exit() -> list[str]:
+    """The threads that were found to survive, and that Python will wait for."""
+    waited_for = [each for each in _survivors if each.is_alive() and not each.daemon]
+    return sorted(map(_described, waited_for))
+
+
+_survivors: WeakSet[threading.Thread] = WeakSet()
 
 
 def begin(work: Callable[[], T]) -> tuple[threading.Thread, Future[T]]:

@@ -128,6 +128,30 @@ async def test_a_tool(running):
     assert await call_tool_async(running, "wait") == "done"
 """
 
+HANGING = """
+import threading
+import pytest
+from conversimple import ConversimpleAgent, tool
+
+class HangingAgent(ConversimpleAgent):
+    arrived, gate = threading.Event(), threading.Event()
+
+    @tool("Hang")
+    def hang(self) -> None:
+        self.arrived.set()
+        self.gate.wait(30)
+
+@pytest.fixture(scope="session")
+def conversimple_platform_options(request):
+    request.config.add_cleanup(HangingAgent.gate.set)
+    return {"patience": 0.2}
+
+def test_hang(conversimple_platform):
+    with conversimple_platform.run(HangingAgent):
+        conversimple_platform.start_conversation().request("hang", {})
+        assert HangingAgent.arrived.wait(10)
+"""
+
 Run = Callable[..., str]
 
 
@@ -218,6 +242,15 @@ def test_an_agent_that_is_not_stopped(run: Run) -> None:
     assert counts(text) == {"passed": 2, "error": 1}
     assert "ERROR at teardown of test_forgetful" in text
     assert "stop every agent before the platform" in text
+
+
+@pytest.mark.slow
+def test_a_tool_that_never_returns(run: Run) -> None:
+    """Its test fails, and pytest says why Python does not end."""
+    text = run(HANGING, code=1)
+    assert counts(text) == {"failed": 1}
+    assert "(in hang, test_it.py, line 12)" in text
+    assert "press Ctrl-C to end it: conversimple-tool_" in text
 
 
 @pytest.mark.slow

@@ -10,7 +10,13 @@ from contextvars import ContextVar
 import pytest
 
 from conversimple import ConversimpleAgent
-from conversimple.testing.threads import ThreadsSurvived, ThreadWatch, begin, is_in_loop
+from conversimple.testing.threads import (
+    ThreadsSurvived,
+    ThreadWatch,
+    awaited_at_exit,
+    begin,
+    is_in_loop,
+)
 from tests.conftest import WAIT, stopped_afterwards
 from tests.support.threads import eventually
 
@@ -60,6 +66,21 @@ def test_it_is_told_where_a_thread_is(gate: threading.Event) -> None:
     line = pond.__code__.co_firstlineno + 2
     where = f"duck (in pond, test_threads.py, line {line})"
     eventually(lambda: watch.survivors(0) == [where])
+
+
+def test_threads_that_python_will_wait_for(gate: threading.Event) -> None:
+    """Those that were found, are no daemons, and live."""
+    watch = ThreadWatch()
+    waiting(gate, "daemon")
+    thread = threading.Thread(target=gate.wait, args=(WAIT,), name="duck")
+    thread.start()
+    assert awaited_at_exit() == []
+    watch.survivors(0)
+    (found,) = awaited_at_exit()
+    assert found.startswith("duck")
+    gate.set()
+    thread.join(WAIT)
+    assert awaited_at_exit() == []
 
 
 @pytest.mark.parametrize(
