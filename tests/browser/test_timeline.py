@@ -120,6 +120,28 @@ def test_events_are_filtered_by_kind_and_words(
     eventually(lambda: "No event fits" in page.text(".scroller .empty"))
 
 
+def test_an_open_payload_stays_where_it_is(
+    desk: LocalPlatform, start: Started, page: Page
+) -> None:
+    """Also the last one, while more comes; closed, the list follows again."""
+    start(WaitingAgent)
+    conversation = desk.start_conversation()
+    for number in range(40):
+        conversation.call("echo", text=str(number))
+    eventually(lambda: 'echo → "39"' in page.texts(".row .summary")[:-1])
+    top = "return document.querySelector('.row.open').getBoundingClientRect().top"
+    page.all(".row .line")[-1].click()
+    eventually(lambda: page.all(".row.open"))
+    eventually(lambda: page.find(".follow").get_attribute("aria-pressed") == "false")
+    before = page.run(top)
+    for number in range(40):
+        conversation.call("echo", text=str(number))
+    eventually(lambda: "120 new" in page.text(".follow"), 10.0)
+    assert page.run(top) == before
+    page.press("↓", "#timeline")
+    eventually(lambda: page.find(".follow").get_attribute("aria-pressed") == "true")
+
+
 def test_events_may_be_called_as_they_like(desk: LocalPlatform, page: Page) -> None:
     """Names and payloads that mean something to JavaScript are shown, and no more."""
     with RawAgent(desk) as agent:

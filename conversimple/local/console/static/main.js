@@ -129,6 +129,7 @@ class Page {
     const nameOf = (id) => agents.find((agent) => agent.customer_id === id)?.name ?? id;
     offer(select, customers, nameOf);
     select.hidden = customers.length < 2;
+    setText(find("#start button"), select.hidden ? "Start a conversation" : "Start");
   }
 
   #choose(id) {

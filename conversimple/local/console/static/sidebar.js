@@ -149,7 +149,7 @@ class ConversationView {
       ? "ended"
       : conversation.registered
         ? counted(conversation.tools.length, "tool")
-        : "no tools yet";
+        : "waits for an agent";
     const calls = counted(conversation.calls, "call");
     setText(this.more, `${conversation.customer_id} · ${condition} · ${calls}`);
     this.end.hidden = conversation.ended;

@@ -33,6 +33,7 @@ export class Timeline {
   #isFollowing = true;
   #missed = 0;
   #opened = null; // what was just opened is to be seen
+  #held = null; // where the list stands still for it
   #draw = beforeNextPicture(() => this.#show());
 
   /** `actions`: fetchWhole(n), announce(text). */
@@ -114,6 +115,7 @@ export class Timeline {
     this.#rows.clear();
     this.#isFollowing = true;
     this.#missed = 0;
+    this.#held = null;
     this.#draw();
   }
 
@@ -151,6 +153,7 @@ export class Timeline {
     const top = layout.top(index);
     const hidden = layout.top(index + 1) - scrollTop - clientHeight;
     if (hidden > 0) this.#scroller.scrollTop = Math.min(top, scrollTop + hidden);
+    this.#held = this.#scroller.scrollTop;
   }
 
   #layout() {
@@ -249,12 +252,15 @@ export class Timeline {
 
   #scrolled() {
     const { scrollTop, clientHeight, scrollHeight } = this.#scroller;
+    if (scrollTop === this.#held) return; // not the user has scrolled, but #reveal
+    this.#held = null;
     this.#isFollowing = scrollTop + clientHeight >= scrollHeight - 2;
     if (this.#isFollowing) this.#missed = 0;
     this.#draw();
   }
 
   #followAgain() {
+    this.#held = null;
     this.#isFollowing = true;
     this.#missed = 0;
     this.#draw();
@@ -267,8 +273,14 @@ export class Timeline {
     this.#rows.get(entry.n)?.setOpen(isOpen);
     // Whoever reads a payload does not want it to be carried off by what comes next.
     if (isOpen) this.#isFollowing = false;
+    else requestAnimationFrame(() => this.#closed());
     this.#opened = isOpen ? entry.n : null;
     this.#draw();
+  }
+
+  #closed() {
+    this.#held = null;
+    this.#scrolled();
   }
 
   #focused(event) {
