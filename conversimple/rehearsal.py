@@ -41,6 +41,7 @@ class Rehearsal:
     Attributes:
         call: the call, or None if it is refused without a look at its arguments.
         is_async: whether the tool is ``async def``.
+        is_late: whether the tool returned after its time was over.
 
     Raises:
         AgentStateError: the agent's constructor did not call ``super().__init__()``.
@@ -74,16 +75,23 @@ class Rehearsal:
         self.call: msg.ToolCall | None = None
         self.call = self._admitted()
         self.is_async = self.call is not None and tools[tool_name].is_async
+        self.is_late = False
 
     def run(self) -> Invoked | None:
         """Run a synchronous tool on this thread; None if the call is refused."""
-        return self._toolbox.invoke(self.call, _may_run) if self.call else None
+        if self.call is None:
+            return None
+        invoked = self._toolbox.invoke(self.call, _may_run)
+        self.is_late = not self.call.remaining()
+        return invoked
 
     async def run_async(self) -> Invoked | None:
         """Run an asynchronous tool on this event loop; None if the call is refused."""
         if self.call is None:
             return None
-        return await self._toolbox.invoke_async(self.call, _may_run_too)
+        invoked = await self._toolbox.invoke_async(self.call, _may_run_too)
+        self.is_late = not self.call.remaining()
+        return invoked
 
     def answer(self, invoked: Invoked | None) -> Any:
         """Answer with what came of the tool.

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
+from concurrent.futures import thread as pools
 from contextvars import copy_context
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -70,6 +71,8 @@ class ThreadWatch:
     def survivors(self, patience: float) -> list[str]:
         """The threads that do not end in time, by name, and where each of them is.
 
+        Python will not wait for them when it ends, as far as that can be helped.
+
         Args:
             patience: seconds to wait for them.
         """
@@ -77,6 +80,8 @@ class ThreadWatch:
         while (threads := self._begun()) and time.monotonic() < deadline:
             threads[0].join(PERIOD)
         _survivors.update(threads)
+        for thread in threads:
+            _release(thread)
         return sorted(map(_described, threads))
 
     def _begun(self) -> list[threading.Thread]:
@@ -103,6 +108,13 @@ def awaited_at_exit() -> list[str]:
 
 
 _survivors: WeakSet[threading.Thread] = WeakSet()
+
+
+def _release(thread: threading.Thread) -> None:
+    # Python waits for the threads of pools even if they are daemons, and a test run
+    # must come to its end. The list is private; without it, Python waits.
+    if thread.daemon:
+        getattr(pools, "_threads_queues", {}).pop(thread, None)
 
 
 def begin(work: Callable[[], T]) -> tuple[threading.Thread, Future[T]]:

@@ -146,7 +146,7 @@ async def call_tool_async(
     except asyncio.CancelledError:
         rehearsal.call.cancellation.requested = True
         raise
-    return rehearsal.answer(invoked)
+    return _answer(rehearsal, invoked)
 
 
 def _rehearsal(
@@ -175,6 +175,13 @@ def _answered(
     try:
         invoked = future.result(patience)
     except (_TooLate, TimeoutError):
+        rehearsal.give_up()
+    return _answer(rehearsal, invoked)
+
+
+def _answer(rehearsal: Rehearsal, invoked: Invoked | None) -> Any:
+    __tracebackhide__ = True
+    if rehearsal.is_late:  # by a hair: what was told it is over has just returned
         rehearsal.give_up()
     return rehearsal.answer(invoked)
 

@@ -134,22 +134,43 @@ import pytest
 from conversimple import ConversimpleAgent, tool
 
 class HangingAgent(ConversimpleAgent):
-    arrived, gate = threading.Event(), threading.Event()
+    arrived = threading.Event()
 
     @tool("Hang")
     def hang(self) -> None:
         self.arrived.set()
-        self.gate.wait(30)
+        threading.Event().wait()
 
-@pytest.fixture(scope="session")
-def conversimple_platform_options(request):
-    request.config.add_cleanup(HangingAgent.gate.set)
+@pytest.fixture
+def conversimple_platform_options():
     return {"patience": 0.2}
 
 def test_hang(conversimple_platform):
     with conversimple_platform.run(HangingAgent):
         conversimple_platform.start_conversation().request("hang", {})
         assert HangingAgent.arrived.wait(10)
+"""
+
+AWAITED = """
+import threading
+import pytest
+from conversimple import ConversimpleAgent
+
+class BusyAgent(ConversimpleAgent):
+    gate = threading.Event()
+
+    def start(self, conversation_id=None):
+        threading.Thread(target=self.gate.wait, args=(30,), name="busy").start()
+        return super().start(conversation_id)
+
+@pytest.fixture
+def conversimple_platform_options(request):
+    request.config.add_cleanup(BusyAgent.gate.set)
+    return {"patience": 0.2}
+
+def test_busy(conversimple_platform):
+    with conversimple_platform.run(BusyAgent):
+        pass
 """
 
 Run = Callable[..., str]
@@ -246,11 +267,19 @@ def test_an_agent_that_is_not_stopped(run: Run) -> None:
 
 @pytest.mark.slow
 def test_a_tool_that_never_returns(run: Run) -> None:
-    """Its test fails, and pytest says why Python does not end."""
+    """Its test fails, and pytest comes to its end."""
     text = run(HANGING, code=1)
     assert counts(text) == {"failed": 1}
     assert "(in hang, test_it.py, line 12)" in text
-    assert "press Ctrl-C to end it: conversimple-tool_" in text
+    assert "Ctrl-C" not in text
+
+
+@pytest.mark.slow
+def test_a_thread_that_python_waits_for(run: Run) -> None:
+    """The summary says why there is no end."""
+    text = run(AWAITED, code=1)
+    assert counts(text) == {"failed": 1}
+    assert "press Ctrl-C to end it: busy" in text
 
 
 @pytest.mark.slow

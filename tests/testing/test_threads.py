@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import thread as thread_pools
 from contextvars import ContextVar
 
 import pytest
@@ -81,6 +83,26 @@ def test_threads_that_python_will_wait_for(gate: threading.Event) -> None:
     gate.set()
     thread.join(WAIT)
     assert awaited_at_exit() == []
+
+
+def test_a_daemon_in_a_pool(gate: threading.Event) -> None:
+    """Python would wait for it, and does not."""
+
+    def work() -> None:
+        pool = ThreadPoolExecutor(1, "pool")
+        made.append(pool)
+        pool.submit(gate.wait, WAIT)
+
+    made: list[ThreadPoolExecutor] = []
+    watch = ThreadWatch()
+    daemon = threading.Thread(target=work, daemon=True)
+    daemon.start()
+    daemon.join(WAIT)
+    assert len(watch.survivors(0)) == 1 and awaited_at_exit() == []
+    (thread,) = (each for each in threading.enumerate() if each.name == "pool_0")
+    assert thread not in thread_pools._threads_queues
+    gate.set()
+    made[0].shutdown()
 
 
 @pytest.mark.parametrize(

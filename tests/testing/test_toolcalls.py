@@ -97,6 +97,17 @@ class Hall(ConversimpleAgent):
         """It returns long after its time, and nothing can end it before."""
         self.gate.wait(WAIT)
 
+    @tool("Return when the time is over")
+    def heed(self) -> None:
+        """It looks at the clock."""
+        while not current_call().cancelled:
+            self.gate.wait(0.0001)
+
+    @tool_async("Return when the time is over, too")
+    async def heed_later(self) -> None:
+        """It looks at the clock, and blocks its loop."""
+        self.heed()
+
     @tool_async("Give up")
     async def give_up(self) -> None:
         """It cancels itself."""
@@ -205,6 +216,16 @@ def test_a_tool_that_does_not_return(name: str, gate: threading.Event) -> None:
     told = rf"tool_timeout: {name} did not return within {SHORT:g} seconds"
     with pytest.raises(ToolCallFailed, match=told):
         call_tool(Hall, name, {}, timeout=SHORT)
+
+
+@pytest.mark.parametrize("name", ["heed", "heed_later"])
+def test_a_tool_that_returns_a_moment_too_late(name: str) -> None:
+    """It has taken too long, whoever is first to notice."""
+    for _ in range(5):
+        with pytest.raises(ToolCallFailed, match=f"tool_timeout: {name} did not"):
+            call_tool(Hall, name, {}, timeout=SHORT)
+        with pytest.raises(ToolCallFailed, match=f"tool_timeout: {name} did not"):
+            asyncio.run(call_tool_async(Hall, name, {}, timeout=SHORT))
 
 
 @pytest.mark.parametrize("name", ["hang", "hang_later"])
