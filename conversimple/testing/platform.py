@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import TimeoutError
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, TypeVar
@@ -151,8 +151,8 @@ class LocalPlatform(local.LocalPlatform):
     def _run(self, agent: A | type[A], settings: Mapping[str, Any]) -> Iterator[A]:
         self.wait_until(lambda: True)  # it runs
         with self._customer() as customer_id:
-            made = agent_for_platform(agent, self.url, customer_id, settings)
             watch = ThreadWatch(self._lasting_threads)
+            made = agent_for_platform(agent, self.url, customer_id, settings)
             try:
                 with self._running(made):
                     yield made
@@ -190,19 +190,23 @@ class LocalPlatform(local.LocalPlatform):
         finally:
             if len(self._customers) == 1:  # or others may want the fault
                 self.faults.heal()
-            as_future(agent.stop(patience)).result()
-            _runs.discard(token)
+            try:
+                as_future(agent.stop(patience)).result()
+            finally:
+                _runs.discard(token)
 
     def _start(self, agent: ConversimpleAgent) -> None:
-        try:
+        # What a class makes of start() may be over before the agent has joined.
+        with suppress(TimeoutError):
             as_future(agent.start()).result(self._patience)
-        except TimeoutError:
-            raise NoAgent(
-                f"{type(agent).__name__} has not joined within {self._patience:g} s, "
-                f"it is {agent.connection_state.value}; handshakes so far: "
-                f"{self.handshakes}; faults: {', '.join(self.faults.active) or 'none'}"
-                "; see the log, or give it more time with LocalPlatform(patience=…)"
-            ) from None
+            if agent.health().joined or agent.wait_until_ready(self._patience):
+                return
+        raise NoAgent(
+            f"{type(agent).__name__} has not joined within {self._patience:g} s, "
+            f"it is {agent.connection_state.value}; handshakes so far: "
+            f"{self.handshakes}; faults: {', '.join(self.faults.active) or 'none'}; "
+            "see the log, or give it more time with LocalPlatform(patience=…)"
+        )
 
 
 #: One for each run, on any platform of this process: they share the SDK's threads.

@@ -372,6 +372,62 @@ def test_the_options_are_those_of_the_local_platform() -> None:
     assert set(PlatformOptions.__annotations__) == set(parameters) - {"port"}
 
 
+class Hasty(Weather):
+    """It tells nobody when it has joined, and has begun a thread before."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.thread = threading.Thread(target=self.gate.wait, args=(WAIT,), name="h")
+        self.thread.start()
+
+    def start(self, conversation_id: str | None = None) -> None:  # type: ignore
+        """Forget the future."""
+        super().start(conversation_id)
+
+
+def test_an_agent_whose_start_tells_nothing() -> None:
+    """It is waited for all the same."""
+    with LocalPlatform() as platform:
+        with platform.run(Hasty) as agent:
+            assert platform.agents == 1
+            agent.gate.set()
+
+
+def test_an_agent_whose_start_tells_nothing_and_fails() -> None:
+    """The error says how it is."""
+    with LocalPlatform(api_keys={"another"}) as platform:
+        with pytest.raises(NoAgent, match="Hasty has not joined .* it is failed"):
+            with platform.run(Hasty):
+                pytest.fail("the block began")
+    Hasty.gate.set()
+
+
+def test_a_thread_that_the_constructor_began() -> None:
+    """It has to end with the agent, too."""
+    with LocalPlatform(patience=BRIEFLY) as platform:
+        with pytest.raises(ThreadsSurvived, match="after Hasty has stopped: h"):
+            with platform.run(Hasty):
+                pass
+    Hasty.gate.set()
+
+
+class Unstoppable(Weather):
+    """Its end fails."""
+
+    def stop(self, timeout: float = 10.0) -> LifecycleFuture[StopReport]:
+        """Stop, and fail."""
+        super().stop(timeout).result(WAIT)
+        raise LookupError("no brakes")
+
+
+def test_an_agent_that_fails_to_stop() -> None:
+    """The test fails so, and the next one is judged as ever."""
+    with LocalPlatform(patience=BRIEFLY) as platform:
+        with pytest.raises(LookupError, match="no brakes"), platform.run(Unstoppable):
+            pass
+    test_a_thread_that_the_constructor_began()
+
+
 def test_violations_fail_the_test() -> None:
     """As they do on the platform that this one is made of."""
 
