@@ -121,8 +121,9 @@ def _tuesday() -> date:
 
 
 def _health(agent: ConversimpleAgent) -> dict[str, Any]:
+    eventually(lambda: agent.health().ready)
     health = dataclasses.asdict(agent.health())
-    return {**health, "state": str(health["state"]), "ready": True, "joined": True}
+    return {**health, "state": str(health["state"])}
 
 
 def _choose_theme(page: Page, theme: str) -> None:

@@ -1,17 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import {
-  fieldOf,
-  initial,
-  kindName,
-  misfits,
-  nameOf,
-  numberProblem,
-  readArguments,
-  textProblem,
-  variantFor,
-} from "../static/schema.js";
+import { misfits, numberProblem, readArguments, textProblem, variantFor } from "../static/fits.js";
+import { fieldOf, initial, kindName, nameOf } from "../static/schema.js";
 
 const object = (properties, required = [], more = {}) => ({
   type: "object",

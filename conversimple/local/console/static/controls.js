@@ -4,8 +4,8 @@
 // for what is no value; `check` has the browser say what is wrong, if the control is used.
 
 import { h } from "./dom.js";
+import { numberProblem, textProblem } from "./fits.js";
 import { compact, isNumber, numberFrom, parse, pretty, same } from "./json.js";
-import { numberProblem, textProblem } from "./schema.js";
 
 const NATIVE = new Set(["date", "time"]);
 

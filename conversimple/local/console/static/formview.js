@@ -5,8 +5,10 @@
 
 import { makeControl } from "./controls.js";
 import { button, h, newId, setAttribute, setText } from "./dom.js";
+import { variantFor } from "./fits.js";
+import { hintOf } from "./hints.js";
 import { compact } from "./json.js";
-import { blank, initial, kindName, nameOf, variantFor } from "./schema.js";
+import { blank, initial, kindName, nameOf } from "./schema.js";
 
 const SIMPLE = new Set(["text", "number", "boolean", "choice", "json"]);
 const VALUE = "value";
@@ -150,33 +152,6 @@ function labelled(field, name) {
 
 function typeOf(field) {
   return h("span", { class: "type" }, kindName(field));
-}
-
-function hintOf(field, id) {
-  const limits = limitsOf(field);
-  if (field.hint === "" && limits === "") return null;
-  const more = limits === "" ? null : h("span", { class: "limits" }, limits);
-  const gap = field.hint !== "" && more !== null ? " " : null;
-  return h("p", { class: "hint", id: `${id}-hint` }, field.hint, gap, more);
-}
-
-function limitsOf({ schema, kind }) {
-  const told = [];
-  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = schema;
-  if (minimum !== undefined) told.push(`≥ ${compact(minimum)}`);
-  if (exclusiveMinimum !== undefined) told.push(`> ${compact(exclusiveMinimum)}`);
-  if (maximum !== undefined) told.push(`≤ ${compact(maximum)}`);
-  if (exclusiveMaximum !== undefined) told.push(`< ${compact(exclusiveMaximum)}`);
-  if (schema.minLength > 0) told.push(`at least ${schema.minLength} characters`);
-  if (schema.maxLength !== undefined) told.push(`at most ${compact(schema.maxLength)} characters`);
-  if (schema.pattern !== undefined) told.push(`matches ${schema.pattern}`);
-  if (schema.contentEncoding !== undefined) told.push(String(schema.contentEncoding));
-  if (kind === "list" && schema.minItems > 0) told.push(`at least ${schema.minItems}`);
-  if (kind === "list" && schema.maxItems !== undefined) {
-    told.push(`at most ${compact(schema.maxItems)}`);
-  }
-  if (schema.default !== undefined) told.push(`default ${compact(schema.default, 60)}`);
-  return told.join(" · ");
 }
 
 // What is inside of a group.

@@ -1,9 +1,10 @@
 // The arguments of one tool: as a form, or as JSON.
 
 import { button, h, newId, setAttribute, setText } from "./dom.js";
+import { misfits, readArguments } from "./fits.js";
 import { argumentsView } from "./formview.js";
 import { pretty, same } from "./json.js";
-import { fieldOf, misfits, readArguments } from "./schema.js";
+import { fieldOf } from "./schema.js";
 
 export class ToolForm {
   #field;
