@@ -57,6 +57,8 @@ def opened(port: int | None, host: str, token: str | None) -> Iterator[LocalPlat
         platform = LocalPlatform(
             each, strict=False, console=True, host=host, token=token
         )
+        # As the platform may: what was lost on the way is asked again.
+        platform.redelivery = True
         try:
             platform.start()
         except PortInUse:
