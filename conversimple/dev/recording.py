@@ -80,4 +80,4 @@ class Recording:
             recorder.ended(name)
 
 
-OUTCOMES = ("result", "error")
+OUTCOMES = ("result", "error", "seconds")
