@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from conversimple.local import LocalPlatform
 from tests.conftest import WAIT, Seen, stopped_afterwards
 from tests.support.scripted import (
     CHANNEL,
+    Ended,
     Fields,
     ScriptedConnection,
     ScriptedServer,
@@ -813,10 +814,22 @@ def test_the_server_is_told_nothing_before_the_join(url: str, seen: Seen) -> Non
 # Frames that bring the platform down ----------------------------------------------
 
 
-def fail_upon(connection: ScriptedConnection, value: Any, how: str) -> list[Any]:
-    """Serve until an answer holds the value, and fail upon it; returns the results."""
+def fail_upon(
+    connection: ScriptedConnection, value: Any, how: str, given_up: Callable[[], bool]
+) -> tuple[list[Any], bool]:
+    """Serve until an answer holds the value, and fail upon it, or until it is given up.
+
+    Returns:
+        The results, and whether it failed.
+    """
     results: list[Any] = []
-    for frame in connection.frames():
+    while not given_up():
+        try:
+            frame = connection.receive(0.02)
+        except Ended:
+            return results, True
+        except AssertionError:  # nothing has come; it may have been given up
+            continue
         event, payload = fields(frame).event, fields(frame).payload
         if event == "tool_call_response":
             results.append(payload["result"])
@@ -825,23 +838,10 @@ def fail_upon(connection: ScriptedConnection, value: Any, how: str) -> list[Any]
                     connection.crash_channel()
                 else:
                     connection.close(1011)
-                break
+                return results, True
         if event == "heartbeat":
             connection.reply(frame)
-    return results
-
-
-def given_up(seen: Seen, *, soon: bool) -> bool:
-    """Whether an answer was given up; the callback may come after the next join."""
-    with suppress(AssertionError):
-        seen.wait(
-            lambda items: any(
-                item[:2] == ("error", "answer_given_up") for item in items
-            ),
-            0.5 if soon else 0.0,
-        )
-        return True
-    return False
+    return results, False
 
 
 @pytest.mark.parametrize("how", ["crash", "close"])
@@ -850,22 +850,28 @@ def test_an_answer_that_is_poison_is_given_up(
 ) -> None:
     """All others arrive, and the platform is not brought down for ever."""
     agent = Agent(seen, url)
-    delivered: list[Any] = []
+    told = (
+        "error",
+        "answer_given_up",
+        {"call_id": "call_2", "conversation_id": "conv_1"},
+    )
     with joined(server, agent, "conv_1") as connection:
         connection.expect("register_conversation_tools")
         for number in range(4):
             ask(connection, f"call_{number}", value=number)
         seen.wait(lambda items: items.count(("echo", 3)))
-        losses = 0
-        while not given_up(seen, soon=losses >= 3):
-            delivered += fail_upon(connection, 2, how)
+        losses, delivered = 0, list[Any]()
+        while True:
+            results, failed = fail_upon(connection, 2, how, lambda: told in seen.items)
+            delivered += results
+            if not failed:
+                break
             connection.wait_closed()
             losses += 1
             connection = server.accept()
             connection.wait_joined()
         assert 3 <= losses <= 5
-        told = {"call_id": "call_2", "conversation_id": "conv_1"}
-        assert seen.items.count(("error", "answer_given_up", told)) == 1
+        assert seen.items.count(told) == 1
         ask(connection, "call_last", value="still here")
         last: list[Any] = []
         while "still here" not in last or set(delivered + last) < {0, 1, 2, 3}:
