@@ -27,6 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Set where everything that tests need is there: then a skipped test has failed.
 NO_SKIPS = bool(os.environ.get("CONVERSIMPLE_TESTS_NO_SKIPS"))
 
+#: Tests that take minutes, and the seconds after which even these hang.
+PATIENT = ("readme", "long", "chaos", "soak")
+PATIENCE = 1800.0
+
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
@@ -44,6 +48,13 @@ def pytest_make_collect_report() -> (
 ):
     """Judge a module that was skipped as a whole."""
     return _judged((yield))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give more time to tests that take minutes on purpose."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in PATIENT):
+            item.add_marker(pytest.mark.timeout(PATIENCE))
 
 
 def _judged(report: Report) -> Report:
