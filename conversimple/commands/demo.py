@@ -145,7 +145,7 @@ def _output() -> Output:
         from .demo_output import Output
     except ModuleNotFoundError as error:
         raise PlatformExtraMissing(
-            f"the demo needs {error.name}: pip install conversimple-sdk[platform]"
+            f'the demo needs {error.name}: pip install "conversimple-sdk[platform]"'
         ) from error
     return Output()
 

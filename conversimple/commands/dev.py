@@ -31,7 +31,7 @@ def main(arguments: Namespace) -> int:
         from ..dev.printing import Printer
     except ModuleNotFoundError as error:
         raise PlatformExtraMissing(
-            f"dev needs {error.name}: pip install conversimple-sdk[platform]"
+            f'dev needs {error.name}: pip install "conversimple-sdk[platform]"'
         ) from error
     folder = watching.folder_of(arguments.target)
     if arguments.record:

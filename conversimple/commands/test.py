@@ -37,7 +37,7 @@ def main(arguments: Namespace) -> int:
         if error.name != "yaml":
             raise
         raise PlatformExtraMissing(
-            "scenarios need PyYAML: pip install conversimple-sdk[platform]"
+            'scenarios need PyYAML: pip install "conversimple-sdk[platform]"'
         ) from error
 
 

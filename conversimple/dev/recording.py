@@ -40,7 +40,7 @@ class Recording:
             from ..scenarios.recording import Recorder
         except ModuleNotFoundError as error:
             raise CommandFailed(
-                f"--record needs {error.name}: pip install conversimple-sdk[platform]"
+                f'--record needs {error.name}: pip install "conversimple-sdk[platform]"'
             ) from error
         self._recorder = Recorder()
         self.acts: list[Act] = []

@@ -1,4 +1,4 @@
-"""The platform on your own machine (``pip install conversimple-sdk[platform]``)."""
+"""The platform on your own machine (``pip install "conversimple-sdk[platform]"``)."""
 
 from .calls import Answer
 from .conversation import Call, Conversation

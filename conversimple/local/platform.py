@@ -431,7 +431,7 @@ class LocalPlatform:
         except ModuleNotFoundError as error:
             raise PlatformExtraMissing(
                 f"the local platform needs {error.name}: "
-                "pip install conversimple-sdk[platform]"
+                'pip install "conversimple-sdk[platform]"'
             ) from error
         changes = self._changes
         surroundings = connection.Surroundings(

@@ -1,6 +1,6 @@
 """The test kit for agents; ``docs/testing.md`` shows each part of it at work.
 
-The platform for tests (``pip install conversimple-sdk[platform]``):
+The platform for tests (``pip install "conversimple-sdk[platform]"``):
     `LocalPlatform` with its `Conversation`, `Call` and `Answer`; the pytest fixture
     ``conversimple_platform`` is one. `FaultPanel` is what breaks.
 One tool without any network:

@@ -65,7 +65,7 @@ def test_without_the_extra() -> None:
             out, err = finished(process)
         assert (process.returncode, out) == (1, "")
         assert is_one_line(err)
-        assert "pip install conversimple-sdk[platform]" in err
+        assert 'pip install "conversimple-sdk[platform]"' in err
 
 
 def fails(typed: Typed) -> str:

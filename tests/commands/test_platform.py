@@ -84,7 +84,7 @@ def test_without_the_extra(module: str) -> None:
     ) as process:
         out, err = finished(process)
     assert (process.returncode, out) == (1, "")
-    assert is_one_line(err) and "pip install conversimple-sdk[platform]" in err
+    assert is_one_line(err) and 'pip install "conversimple-sdk[platform]"' in err
 
 
 def told(host: Host, capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -106,7 +106,7 @@ def test_without_the_extra(module: str, write: Write) -> None:
     ) as process:
         _, err = finished(process)
     assert process.returncode == 1
-    assert is_one_line(err) and "pip install conversimple-sdk[platform]" in err
+    assert is_one_line(err) and 'pip install "conversimple-sdk[platform]"' in err
 
 
 STUCK = """

@@ -244,7 +244,7 @@ def test_the_extra_is_missing(run: Run) -> None:
     """The fixture fails, and says what to install."""
     text = run(USUAL, conftest=WITHOUT_EXTRA, code=1)
     assert counts(text) == {"error": 1}
-    assert "pip install conversimple-sdk[platform]" in text
+    assert 'pip install "conversimple-sdk[platform]"' in text
     assert "Traceback" not in text and "plugin.py" not in text
 
 
