@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from conversimple import testing
 from conversimple.core import messages
 from conversimple.cli import main
 from conversimple.local import LocalPlatform
@@ -64,6 +65,16 @@ def test_the_other_blocks_run_one_after_another(platform: LocalPlatform) -> None
         code = compile("\n" * block.line + block.text, str(README), "exec")
         exec(code, namespace)
     assert namespace["report"].clean
+
+
+def test_the_example_of_a_test_passes() -> None:
+    """It holds for the agent that the README begins with."""
+    blocks = blocks_of(README, "python")
+    (example,) = (each for each in blocks if "conversimple_platform" in each.text)
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    exec(blocks[0].text + example.text, namespace)
+    with no_thread_left(), testing.LocalPlatform() as platform:
+        namespace["test_the_weather_survives_a_cut"](platform)
 
 
 def test_the_cost_of_a_journal_can_be_measured_again(
