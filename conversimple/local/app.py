@@ -8,14 +8,15 @@ from contextlib import suppress
 from itertools import count
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .connection import Close, Connection, Surroundings
-from .console.guard import Guard
+from .console.guard import HEADERS, Guard
 from .handshake import Handshake
 from .loop import Changes
 from .phoenix import MAX_FRAME_BYTES, Serializer
@@ -127,12 +128,37 @@ async def _write(websocket: WebSocket, connection: Connection) -> None:
                 await websocket.send_bytes(data)
 
 
-def build(endpoint: SocketEndpoint, more: Iterable[BaseRoute] = ()) -> ASGIApp:
-    """The application around one endpoint, and what else is served."""
+def build(
+    endpoint: SocketEndpoint, guard: Guard, more: Iterable[BaseRoute] = ()
+) -> ASGIApp:
+    """The application around one endpoint, and what else is served.
+
+    The guard judges each request over HTTP; whoever serves a WebSocket asks it there.
+    """
     sockets = [WebSocketRoute(path, endpoint.__call__) for path in PATHS]
     pages = [Route(path, _upgrade_required) for path in PATHS]
     nowhere = WebSocketRoute("/{path:path}", _not_found)
-    return _with_hidden_query(Starlette(routes=[*sockets, *pages, *more, nowhere]))
+    app = Starlette(routes=[*sockets, *pages, *more, nowhere])
+    return _with_hidden_query(_guarded(app, guard))
+
+
+def _guarded(app: ASGIApp, guard: Guard) -> ASGIApp:
+    # Around the application, so that no answer is forgotten: what is not found, or
+    # asked for by a wrong method, is answered by the framework.
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_on(message: Message) -> None:
+            if message["type"].endswith("http.response.start"):
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        problem = guard.problem(Headers(scope=scope))
+        if scope["type"] == "http" and problem is not None:
+            refusal = PlainTextResponse(problem, 403)
+            await refusal(scope, receive, send_on)
+        else:
+            await app(scope, receive, send_on)
+
+    return guarded
 
 
 def _with_hidden_query(app: ASGIApp) -> ASGIApp:

@@ -10,6 +10,8 @@ from .loop import ServerLoop
 from .switchboard import Switchboard
 from .tamper import Tamper
 
+MAX_TIMES = 1_000_000
+
 
 class FaultPanel:
     """The faults of a local platform: ``platform.faults``.
@@ -112,8 +114,9 @@ class FaultPanel:
         Raises:
             ValueError: not even one byte, or a negative time.
         """
-        if n_bytes < 1 or not period >= 0:
-            raise ValueError("n_bytes is at least 1, and period is not negative")
+        if not isinstance(n_bytes, int) or n_bytes < 1 or not period >= 0:
+            text = "n_bytes is at least 1 and whole, and period is not negative"
+            raise ValueError(text)
         self._life.perform(lambda: self._tamper.trickle(n_bytes=n_bytes, period=period))
 
     # Messages
@@ -152,14 +155,17 @@ class FaultPanel:
 
         Args:
             status: such as 403 or 503.
-            times: how many handshakes.
+            times: how many handshakes, at most a million.
             retry_after: for the header of that name, in seconds.
 
         Raises:
-            ValueError: the status is no error.
+            ValueError: the status is no error, or one of the others makes no sense.
         """
-        if not 400 <= status <= 599:
-            raise ValueError(f"status is an HTTP error (400 to 599), not {status}")
+        if not isinstance(status, int) or not 400 <= status <= 599:
+            raise ValueError(f"status is an HTTP error (400 to 599), not {status!r}")
+        if retry_after is not None and not 0 <= retry_after:
+            raise ValueError(f"retry_after is not negative, and not {retry_after!r}")
+        _check_times(times)
         refusal = HandshakeRefusal(status, retry_after)
         self._life.perform(lambda: self._faults.refuse_handshake(refusal, times))
 
@@ -168,8 +174,12 @@ class FaultPanel:
 
         Args:
             reason: such as ``unauthorized`` or ``customer_suspended``.
-            times: how many joins.
+            times: how many joins, at most a million.
+
+        Raises:
+            ValueError: too many, or less than none.
         """
+        _check_times(times)
         self._life.perform(lambda: self._faults.refuse_join(reason, times))
 
     # Channels, and the platform itself
@@ -213,6 +223,7 @@ class FaultPanel:
             seconds: how long it stays away.
 
         Raises:
+            ValueError: the time is negative, or longer than a thread can wait.
             PlatformStateError: the platform does not run; or this is its own thread.
             PortInUse: another program took the port meanwhile.
         """
@@ -226,3 +237,9 @@ class FaultPanel:
     def _heal(self) -> None:
         self._faults.heal()
         self._tamper.heal()
+
+
+def _check_times(times: int) -> None:
+    if not isinstance(times, int) or not 0 <= times <= MAX_TIMES:
+        text = f"times is from 0 to {MAX_TIMES}, not {times!r}; heal() ends it earlier"
+        raise ValueError(text)

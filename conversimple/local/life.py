@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def check_pause(seconds: float) -> None:
+    """Refuses what cannot be waited for, before anything is stopped for it.
+
+    Raises:
+        ValueError: negative, or longer than a thread can wait.
+        TypeError: no number.
+    """
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
+        most = f"{threading.TIMEOUT_MAX:.0f}"
+        raise ValueError(f"seconds must be from 0 to {most}, not {seconds!r}")
+
+
 class Life:
     """Starts and stops one server, for several threads at once.
 
@@ -77,8 +89,10 @@ class Life:
         """Stops, and serves again after so many seconds, unless `stop` is called.
 
         Raises:
+            ValueError: no such pause can be made.
             PlatformStateError: it does not run; or this is the server's own thread.
         """
+        check_pause(seconds)
         if self._server.is_here:
             raise PlatformStateError(
                 "a restart takes its time: call it from a thread of its own"

@@ -449,7 +449,7 @@ class LocalPlatform:
                 self, surroundings, changes, self._guard, lambda do: self._perform(do)
             )
         pages = [] if self.console is None else self.console.routes()
-        served = app.build(endpoint, pages)
+        served = app.build(endpoint, self._guard, pages)
         return endpoint, server.ServerThread(served, changes, self._tamper)
 
     def _perform(self, action: Callable[[], T]) -> T:

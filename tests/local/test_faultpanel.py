@@ -227,8 +227,29 @@ def test_handshakes_are_refused(platform: LocalPlatform) -> None:
         assert (caught.value.resp_headers or {})["retry-after"] == "1.5"
         assert platform.faults.active == left
     connect(platform.url).close()
-    with pytest.raises(ValueError, match="400 to 599"):
-        platform.faults.refuse(200)
+
+
+def test_what_makes_no_sense_is_refused(platform: LocalPlatform) -> None:
+    """At once, and not where it would strike."""
+    faults = platform.faults
+    for status in 200, 404.5, "403":
+        with pytest.raises(ValueError, match="400 to 599"):
+            faults.refuse(status)  # type: ignore[arg-type]
+    for times in -1, 10**12, 2.5:
+        with pytest.raises(ValueError, match="times is from 0"):
+            faults.refuse(times=times)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="times is from 0"):
+            faults.refuse_join(times=times)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="retry_after"):
+        faults.refuse(retry_after=float("nan"))
+    for n_bytes in 0, 1.5:
+        with pytest.raises(ValueError, match="whole"):
+            faults.trickle(n_bytes)  # type: ignore[arg-type]
+    for seconds in -0.1, 1e300, float("nan"):
+        with pytest.raises(ValueError, match="seconds must be"):
+            faults.restart(seconds)
+    assert faults.active == ()
+    connect(platform.url).close()
 
 
 def test_joins_are_refused(platform: LocalPlatform) -> None:

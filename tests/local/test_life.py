@@ -82,6 +82,16 @@ def test_a_restart_comes_back() -> None:
         joined.result(WAIT)
 
 
+@pytest.mark.parametrize("seconds", [-1, 1e300, float("nan"), "x"])
+def test_a_pause_that_cannot_be_stops_nothing(seconds: Any) -> None:
+    """It would never come back."""
+    life = life_of(FakeServer(), 0)
+    life.start()
+    with pytest.raises((ValueError, TypeError)):
+        life.restart(seconds)
+    assert life.is_running
+
+
 def test_a_stop_ends_a_restart() -> None:
     """Nothing comes back after it, and nobody waits for the rest of the pause."""
     server = FakeServer()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ..errors import PlatformStateError
 from ..history import History
+from ..life import check_pause
 from .view import entry_view
 
 if TYPE_CHECKING:
@@ -78,18 +81,26 @@ class Commands:
 
     async def _fault(self, fields: Fields) -> Fields:
         name, options = _text(fields, "name"), fields.get("options") or {}
+        if not isinstance(options, dict):
+            raise CommandRefused("options must be an object")
         if name == "restart":
-            # It ends the thread that this runs on: the reply has to go out before.
-            restart = threading.Thread(
-                target=self._platform.faults.restart,
-                kwargs=options,
-                name="conversimple-restart",
-            )
-            asyncio.get_running_loop().call_later(REPLY_FIRST, restart.start)
+            self._restart(**options)
             return {"affected": None}
         if name not in FAULTS:
             raise CommandRefused(f"no such fault: {name}")
         return {"affected": getattr(self._platform.faults, name)(**options)}
+
+    def _restart(self, seconds: float = 0.5) -> None:
+        # Refused here: where it is done, nobody hears of it.
+        check_pause(seconds)
+
+        def restart() -> None:
+            with suppress(PlatformStateError):  # it was stopped meanwhile
+                self._platform.faults.restart(seconds)
+
+        # It ends the thread that this runs on: the reply has to go out before.
+        thread = threading.Thread(target=restart, name="conversimple-restart")
+        asyncio.get_running_loop().call_later(REPLY_FIRST, thread.start)
 
     async def _entry(self, fields: Fields) -> Fields:
         number = fields.get("n")

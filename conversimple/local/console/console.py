@@ -15,17 +15,17 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ...errors import ConversimpleError
 from ..connection import Surroundings
 from ..loop import Changes
-from ..phoenix import to_json
+from ..phoenix import json_copy, to_json
 from .commands import CommandRefused, Commands
 from .feed import Feed, Message
-from .guard import HEADERS, Guard
+from .guard import Guard
 from .view import state_view
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
+
+#: What is told to whoever asked, and ends nothing.
+REFUSALS = (CommandRefused, ConversimpleError, TypeError, ValueError, RecursionError)
 
 #: Told of each command that was carried out: its name, its fields, the reply's value.
 Observer = Callable[[str, dict[str, Any], object], None]
@@ -110,7 +113,7 @@ class Console:
         """What the server answers besides the agents' sockets."""
         for each in files(__package__).joinpath("static").iterdir():
             if each.is_file():
-                page = _Page(self._guard, each.name, each.read_bytes())
+                page = _Page(each.name, each.read_bytes())
                 yield Route("/" if each.name == PAGE else f"/{each.name}", page.answer)
         yield WebSocketRoute("/console/socket", self._serve)
 
@@ -124,17 +127,17 @@ class Console:
         if problem is None and not self._knows_token(websocket):
             problem = "the token in the console's address is missing or wrong"
         if problem is not None:
-            await websocket.send_denial_response(_refusal(problem))
+            refusal = PlainTextResponse(problem, 403)
+            await websocket.send_denial_response(refusal)
             return
         await websocket.accept()
+        send = partial(_send, websocket)
         hello = {
             "type": "hello",
             "session": self._session,
             "history_size": self._around.history.size,
         }
-        feed = Feed(
-            self._around.history, self._state, self._changes, websocket.send_text
-        )
+        feed = Feed(self._around.history, self._state, self._changes, send)
         for message in (hello, *self._notices):
             feed.put(message)
         self._feeds.append(feed)
@@ -152,20 +155,24 @@ class Console:
 
     async def _listen(self, websocket: WebSocket) -> None:
         commands: set[asyncio.Task[None]] = set()
-        with suppress(WebSocketDisconnect):
-            while True:
-                fields = _fields(await websocket.receive_text())
-                task = asyncio.create_task(self._carry_out(fields, websocket))
-                commands.add(task)
-                task.add_done_callback(commands.discard)
+        while True:
+            message = await websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            fields = _fields(message.get("text") or "")
+            task = asyncio.create_task(self._carry_out(fields, websocket))
+            commands.add(task)
+            task.add_done_callback(commands.discard)
 
     async def _carry_out(self, fields: dict[str, Any], websocket: WebSocket) -> None:
-        name = fields.get("command")
-        reply: Message = {"type": "reply", "id": fields.get("id"), "ok": True}
+        name, number = fields.get("command"), fields.get("id")
+        echoed = number if isinstance(number, int) else None
+        reply: Message = {"type": "reply", "id": echoed, "ok": True}
         try:
+            json_copy(fields)  # what no agent could be sent must not be kept either
             value = await self._commands.carry_out(name, fields)
             reply["value"] = value
-        except (CommandRefused, ConversimpleError, TypeError, ValueError) as error:
+        except REFUSALS as error:
             kind = type(error).__name__
             reply |= {"ok": False, "error": {"type": kind, "message": str(error)}}
         else:
@@ -173,7 +180,7 @@ class Console:
                 self.on_command(str(name), fields, value)
         self._changes.announce()
         with suppress(WebSocketDisconnect, RuntimeError):  # the console has gone
-            await websocket.send_text(to_json(reply))
+            await _send(websocket, to_json(reply))
 
     def _state(self) -> Message:
         return {
@@ -192,10 +199,15 @@ async def _tell(feed: Feed) -> None:
         await feed.run()
 
 
+async def _send(websocket: WebSocket, text: str) -> None:
+    # The name of a file need not be Unicode, and would end the socket.
+    await websocket.send_text(text.encode(errors="replace").decode())
+
+
 def _fields(text: str) -> dict[str, Any]:
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
 
@@ -203,18 +215,10 @@ def _fields(text: str) -> dict[str, Any]:
 class _Page:
     """A file of the page; small enough to be kept."""
 
-    def __init__(self, guard: Guard, name: str, content: bytes) -> None:
-        self._guard = guard
+    def __init__(self, name: str, content: bytes) -> None:
         self._type = TYPES.get(PurePath(name).suffix, "application/octet-stream")
         self._content = content
 
     async def answer(self, request: Request) -> Response:
-        """The file, for whoever may see it."""
-        problem = self._guard.problem(request.headers)
-        if problem is not None:
-            return _refusal(problem)
-        return Response(self._content, media_type=self._type, headers=HEADERS)
-
-
-def _refusal(problem: str) -> Response:
-    return Response(problem, 403, headers=HEADERS, media_type="text/plain")
+        """The file."""
+        return Response(self._content, media_type=self._type)

@@ -48,7 +48,7 @@ class Guard:
         if not self._is_mine(host):
             return f"the Host {host!r} is not this machine: use 127.0.0.1 or localhost"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _netloc(origin) != host:
             return f"a page of {origin!r} may not use this platform"
         return None
 
@@ -75,6 +75,13 @@ class Guard:
     @property
     def _is_open(self) -> bool:
         return not is_loopback(self.host)
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def guard_of(host: str, token: str | None) -> Guard:

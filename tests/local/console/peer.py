@@ -28,6 +28,10 @@ class Peer:
         """Sends anything."""
         self._socket.send(text)
 
+    def send_bytes(self, data: bytes) -> None:
+        """Sends what no console sends."""
+        self._socket.send_binary(data)
+
     def read_until(self, condition: Callable[[Message], Any]) -> Message:
         """The next message that meets the condition; the others are kept as well."""
         while True:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from conversimple import ConversimpleAgent, ToolError, tool
 from conversimple.local import LocalPlatform
 from tests.conftest import WAIT
@@ -106,8 +108,23 @@ def test_what_cannot_be_done_is_refused_with_the_reason(desk: LocalPlatform) -> 
         assert "no such fault" in peer.refused("fault", name="start")
         assert "name must be a text" in peer.refused("fault")
         assert "unexpected" in peer.refused("fault", name="cut", options={"x": 1})
+        assert "must be an object" in peer.refused("fault", name="cut", options="x")
         assert "must be an object" in peer.refused("call", conversation_id="c")
         assert "tool_name" in peer.refused("call", conversation_id="c", arguments={})
         assert "not kept" in peer.refused("entry", n=10**9)
         assert "number of an entry" in peer.refused("entry", n="1")
         assert "customer_id" in peer.refused("start_conversation", customer_id=5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"seconds": "x"}, {"seconds": -1}, {"seconds": 1e300}, {"times": 1}, [1]],
+    ids=str,
+)
+def test_a_restart_that_cannot_be_is_refused(
+    desk: LocalPlatform, options: object
+) -> None:
+    """Before the platform goes away for it."""
+    with console(desk) as peer:
+        assert peer.refused("fault", name="restart", options=options)
+        assert peer.done("fault", name="heal") == {"affected": None}

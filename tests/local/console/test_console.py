@@ -148,10 +148,53 @@ def test_whoever_listens_hears_of_commands(desk: LocalPlatform, seen: Seen) -> N
         assert len(seen.items) == 1
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '"x"', '{"command": {}}', "null"])
+@pytest.mark.parametrize("path", ["/sdk/websocket", "/elsewhere", "/console/socket"])
+def test_every_answer_is_for_this_machine_alone(desk: LocalPlatform, path: str) -> None:
+    """Also one that only says no."""
+    status, headers, _ = get(desk, path)
+    assert status in (404, 426)
+    assert "default-src 'none'" in headers["content-security-policy"]
+    status, headers, _ = get(desk, path, {"Host": "evil.example"})
+    assert status == 403
+    assert "default-src 'none'" in headers["content-security-policy"]
+
+
+GARBAGE = ["", "[]", "{", '"x"', '{"command": {}}', "null", "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", GARBAGE, ids=range(len(GARBAGE)))
 def test_garbage_is_refused(desk: LocalPlatform, text: str) -> None:
     """And the socket lives."""
     with console(desk) as peer:
         peer.send(text or " ")
         assert "no such command" in peer.read("reply")["error"]["message"]
         assert peer.done("fault", name="heal") == {"affected": None}
+
+
+def test_bytes_are_refused(desk: LocalPlatform) -> None:
+    """As other garbage is."""
+    with console(desk) as peer:
+        peer.send_bytes(b"\0")
+        assert "no such command" in peer.read("reply")["error"]["message"]
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', "NaN", "1e999"])
+def test_what_is_not_strict_json_is_not_kept(desk: LocalPlatform, value: str) -> None:
+    """It could not be shown to the next console, nor be sent to an agent."""
+    with console(desk) as peer:
+        for field in "customer_id", "conversation_id", "id":
+            command = f'"command": "start_conversation", "{field}": {value}'
+            peer.send(f'{{"id": 1, "x": {value}, {command}}}')
+            assert not peer.read("reply")["ok"]
+    with console(desk) as peer:
+        assert peer.read("state")["conversations"] == []
+
+
+def test_a_name_that_is_not_unicode_is_shown_nevertheless(desk: LocalPlatform) -> None:
+    """Files may have such names."""
+    assert desk.console is not None
+    desk.console.set_agents({}, "caf\udce9.py")
+    desk.console.notice("info", "changed: caf\udce9.py")
+    with console(desk) as peer:
+        assert peer.read("notice")["text"] == "changed: caf?.py"
+        assert peer.read("state")["source"] == "caf?.py"

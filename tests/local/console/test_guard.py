@@ -41,6 +41,7 @@ def test_other_names_are_refused(host: str) -> None:
         "null",
         "",
         "file://",
+        "http://[::1",
     ],
 )
 def test_pages_of_others_are_refused(origin: str) -> None:
