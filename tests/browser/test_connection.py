@@ -84,4 +84,5 @@ def test_a_token_comes_in_the_address_and_leaves_it(chrome: Chrome) -> None:
         page.run("sessionStorage.clear()")
         chrome.refresh()
         eventually(lambda: page.text("#live-word").startswith("away"))
+        assert "ends in #token=" in page.find("#no-target").text
     chrome.get("about:blank")

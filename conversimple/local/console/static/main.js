@@ -11,6 +11,8 @@ import { ToolPanel } from "./toolpanel.js";
 
 const find = (selector) => document.querySelector(selector);
 const TICK = 1000;
+const NOT_LET_IN =
+  "There is no connection to the platform. If the address that it printed ends in #token=…, open all of that address.";
 
 class Page {
   #store = new Store();
@@ -18,6 +20,7 @@ class Page {
   #viewed = null; // the conversation of the timeline; null is all of them
   #target = null; // the conversation that is called
   #awaited = null; // one that was started here and is to be chosen
+  #wasLive = false; // a page that is refused is never told why
   #draw = beforeNextPicture(() => this.#show());
 
   constructor() {
@@ -170,6 +173,8 @@ class Page {
     setText(find("#live-word"), isLive ? "live" : dueAt === null ? "connecting" : "away");
     setText(find("#live-due"), isLive || dueAt === null ? "" : `again in ${seconds} s`);
     find("#retry").hidden = isLive || dueAt === null;
+    this.#wasLive ||= isLive;
+    if (!this.#wasLive && dueAt !== null) setText(find("#no-target"), NOT_LET_IN);
   }
 
   #tick() {
