@@ -1043,8 +1043,9 @@ def test_a_signal_drains(platform: LocalPlatform, signum: signal.Signals) -> Non
     """The call in flight is answered, and the script goes on behind run_forever()."""
     with python(program(), CONVERSIMPLE_PLATFORM_URL=platform.url) as process:
         call = platform.start_conversation().request("wait", {})
-        lines = [read_line(process.stdout) for _ in range(3)]
-        assert lines == ["connecting", "connected", "waiting"]
+        # The callback and the tool run on threads of their own.
+        lines = {read_line(process.stdout) for _ in range(3)}
+        assert lines == {"connecting", "connected", "waiting"}
         process.send_signal(signum)
         assert call.result(WAIT) == "answered"
         out, err = finished(process)
@@ -1058,7 +1059,7 @@ def test_a_second_signal_leaves(platform: LocalPlatform) -> None:
     code = program(patience=2, releases=False)
     with python(code, CONVERSIMPLE_PLATFORM_URL=platform.url) as process:
         call = platform.start_conversation().request("wait", {})
-        assert [read_line(process.stdout) for _ in range(3)][-1] == "waiting"
+        assert "waiting" in [read_line(process.stdout) for _ in range(3)]
         process.send_signal(signal.SIGTERM)
         assert read_line(process.stdout) == "draining"
         process.send_signal(signal.SIGTERM)
