@@ -51,6 +51,7 @@ def opened(port: int | None, host: str, token: str | None) -> Iterator[LocalPlat
 
     Raises:
         PortInUse: the port is taken, or all are.
+        UsageMistake: nobody can listen there.
     """
     wanted = PORTS if port is None else (port,)
     for each in wanted:
@@ -64,6 +65,11 @@ def opened(port: int | None, host: str, token: str | None) -> Iterator[LocalPlat
         except PortInUse:
             if each == wanted[-1]:
                 raise
+        except OSError as error:
+            raise UsageMistake(
+                f"cannot listen on port {each} of {host}: {error.strerror}; "
+                "--host takes an address of this machine, and --port 0 any free port"
+            ) from error
         else:
             break
     try:

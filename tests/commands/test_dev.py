@@ -420,6 +420,7 @@ def test_the_agents_address(platform: LocalPlatform, host: str, where: str) -> N
         (["no_such_module"], "there is no file, folder or module no_such_module"),
         (["{agent}", "--record", "no/such/x.yaml"], "there is no folder no/such"),
         (["{agent}", "--record", "."], "is a folder; name a file"),
+        (["{agent}", "--host", "203.0.113.7"], "--host takes an address of this"),
     ],
 )
 def test_mistakes(typed: Typed, write: Write, words: list[str], problem: str) -> None:
