@@ -14,7 +14,7 @@ from ..errors import ConfigurationError
 from ..settings import Settings
 from . import structure
 from .nodes import documents_of
-from .references import day_of, references_in
+from .references import DAYS, day_of, references_in
 from .scenario import (
     MISSING,
     Call,
@@ -151,7 +151,7 @@ def _reference_problems(
             yield path, "${ is not closed with }; for the two characters write $${"
         elif day_of(reference, date(2000, 1, 1)) is None:
             if reference.split(".")[0] not in known:
-                hint = structure.nearest(reference, ["today", *sorted(known)])
+                hint = structure.nearest(reference, [*DAYS, *sorted(known)])
                 yield path, (
                     f"${{{reference}}} is neither a day nor a part of an earlier "
                     f"call's result; {hint}"

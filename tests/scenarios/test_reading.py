@@ -144,6 +144,7 @@ def steps(text: str) -> str:
         (steps("- together:\n  - call: x\n    reslt: 1"), ":5: unknown key reslt"),
         (steps("- call: x\n  result: ${tody}"), ":4: ${tody} is neither a day nor"),
         (steps("- call: x\n  result: ${tody}"), "did you mean today?"),
+        (steps("- call: x\n  result: ${fridayy}"), "did you mean friday?"),
         (steps("- call: x\n  result: 'a ${today'"), ":4: ${ is not closed with }"),
         (steps("- call: x\n  as: a\n  result: ${a}"), ":5: ${a} is neither"),
         (
