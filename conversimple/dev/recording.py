@@ -48,8 +48,10 @@ class Recording:
     def note(self, command: str, fields: Mapping[str, Any], value: object) -> None:
         """Note a command of the console that was carried out."""
         answer = value if isinstance(value, dict) else {}
-        where = fields.get("conversation_id") or answer.get("conversation_id")
-        self.acts.append(Act(command, fields, answer, where))
+        where = answer.get("conversation_id") or fields.get("conversation_id")
+        # Where a command needs no conversation, whatever was named was not looked at.
+        known = where if isinstance(where, str) else None
+        self.acts.append(Act(command, fields, answer, known))
 
     def write(self, path: Path) -> None:
         """Write the scenario, once.

@@ -56,6 +56,19 @@ def test_calls_faults_and_the_end(tmp_path: Path) -> None:
     ]
 
 
+def test_fields_that_nobody_looked_at_do_not_spoil_it(tmp_path: Path) -> None:
+    """What the platform says counts, and a fault needs no conversation."""
+    started = {"conversation_id": "conv_1"}
+    steps = steps_of(
+        tmp_path,
+        ("start_conversation", {"conversation_id": ["x"]}, started),
+        ("fault", {"name": "heal", "conversation_id": {"a": 1}}, {"affected": None}),
+        call("conv_1", {"result": None}),
+    )
+    assert steps[-2] == {"fault": "heal"}
+    assert steps[-1]["call"] == "get_weather"
+
+
 def test_several_conversations(tmp_path: Path) -> None:
     """They are given names."""
     steps = steps_of(

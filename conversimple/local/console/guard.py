@@ -100,7 +100,7 @@ def guard_of(host: str, token: str | None) -> Guard:
 
 def is_loopback(host: str) -> bool:
     """Whether only programs on this machine reach that address."""
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ip_address(host).is_loopback

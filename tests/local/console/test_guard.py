@@ -90,6 +90,7 @@ def test_the_token_is_the_same_or_it_is_wrong(
         ("127.0.0.1", True),
         ("::1", True),
         ("localhost", True),
+        ("LOCALHOST", True),
         ("0.0.0.0", False),
         ("::", False),
         ("192.168.1.2", False),
