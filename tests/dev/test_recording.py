@@ -90,6 +90,6 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what to install."""
     monkeypatch.setitem(sys.modules, "conversimple.scenarios.recording", None)
     with pytest.raises(
-        CommandFailed, match=r"pip install conversimple-sdk\[platform\]"
+        CommandFailed, match=r'pip install "conversimple-sdk\[platform\]"'
     ):
         Recording()

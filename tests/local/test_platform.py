@@ -306,6 +306,6 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "conversimple.local.server", raising=False)
     monkeypatch.delattr("conversimple.local.server", raising=False)
     with pytest.raises(
-        PlatformExtraMissing, match=r"pip install conversimple-sdk\[platform\]"
+        PlatformExtraMissing, match=r'pip install "conversimple-sdk\[platform\]"'
     ):
         LocalPlatform()
