@@ -360,7 +360,13 @@ class Engine:
     def _cancel(self, call: ToolCall) -> None:
         task = self._tasks.get(_key(call))
         if task is not None:
-            task.get_loop().call_soon_threadsafe(task.cancel)
+            task.get_loop().call_soon_threadsafe(self._cancel_tool, call)
+
+    def _cancel_tool(self, call: ToolCall) -> None:
+        # It may have returned meanwhile: the callback that follows is not cancelled.
+        task = self._tasks.get(_key(call))
+        if task is not None:
+            task.cancel()
 
     def _opened(self, conversation_id: str) -> None:
         self._connection.tell(

@@ -27,6 +27,7 @@ from conversimple import (
     tool,
     tool_async,
 )
+from conversimple.engine import Engine
 from conversimple.local import LocalPlatform
 from conversimple.runtime.strand import Strand
 from tests.conftest import WAIT, Seen, stopped_afterwards
@@ -760,6 +761,40 @@ def test_an_async_tool_is_cancelled_at_its_deadline(
         assert agent.health().abandoned_threads == 0
         assert conversation.call("add_async", a=1) == 2
         assert len(call.answers) == 1
+
+
+def test_a_cancellation_that_comes_too_late(
+    platform: LocalPlatform, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tool has returned: its callback runs, and the conversation's last one."""
+    cancelled = threading.Event()
+    cancel = Engine._cancel
+
+    def note(engine: Engine, call: ToolCall) -> None:
+        cancel(engine, call)
+        cancelled.set()
+
+    class Late(Tools):
+        @tool_async("Hold the loop until the task is to be cancelled")
+        async def hold(self) -> bool:
+            self.seen("holding")
+            return cancelled.wait(WAIT)
+
+        def on_tool_completed(self, call_id: str, result: Any) -> None:
+            self.seen("told", result)
+
+        def on_conversation_ended(self, conversation_id: str) -> None:
+            self.seen("ended")
+
+    monkeypatch.setattr(Engine, "_cancel", note)
+    with Late(seen, platform_url=platform.url) as agent:
+        conversation = platform.start_conversation()
+        conversation.request("hold", {})
+        seen.wait_for("holding")
+        conversation.end()
+        seen.wait_for("ended")
+        assert seen.items == ["holding", ("told", True), "ended"]
+        assert agent.health().calls_running == 0
 
 
 @pytest.mark.parametrize("by", ["request", "tool", "settings"])
