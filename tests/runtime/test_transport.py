@@ -1070,8 +1070,8 @@ def test_no_mask_is_used_twice() -> None:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_has_masks_of_its_own() -> None:
     """What the parent drew is not used by its children as well."""
-    transporting._mask_key()
-    assert transporting._mask_keys
+    while not transporting._mask_keys:  # the last one may just have been used
+        transporting._mask_key()
     child = os.fork()
     if not child:
         os._exit(len(transporting._mask_keys))
