@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from ...errors import ConfigurationError
+from ...settings import is_loopback
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -96,13 +97,3 @@ def guard_of(host: str, token: str | None) -> Guard:
             "listen on 127.0.0.1"
         )
     return Guard(host, token)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine reach that address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from conversimple.errors import ConfigurationError
-from conversimple.local.console.guard import Guard, guard_of, is_loopback
+from conversimple.local.console.guard import Guard, guard_of
 
 
 @pytest.mark.parametrize(
@@ -82,21 +82,3 @@ def test_the_token_is_the_same_or_it_is_wrong(
 ) -> None:
     """Where there is one."""
     assert Guard(token=wanted).knows_token(given) is known
-
-
-@pytest.mark.parametrize(
-    ("host", "mine"),
-    [
-        ("127.0.0.1", True),
-        ("::1", True),
-        ("localhost", True),
-        ("LOCALHOST", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("192.168.1.2", False),
-        ("desk.example", False),
-    ],
-)
-def test_loopback(host: str, mine: bool) -> None:
-    """What other machines do not reach."""
-    assert is_loopback(host) is mine
