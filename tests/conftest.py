@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -54,10 +55,14 @@ def pytest_make_collect_report() -> (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let a test fail twice before it counts, where somebody else's load may be why.
+    """Have the same signals everywhere, and patience where others load the machine.
 
-    Each such test is listed as RERUN. One that hangs has failed, wherever it runs.
+    There a test has to fail twice before it counts; each such one is listed as RERUN.
+    One that hangs has failed, wherever it runs.
     """
+    # Jobs in the background of a script ignore Ctrl-C, and so would what they start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if SHARED_MACHINE:
         config.option.reruns = 1
         config.option.rerun_except = ["from pytest-timeout"]
