@@ -20,6 +20,7 @@ if typing.TYPE_CHECKING:
     from .errors import (
         AgentStateError,
         CertificateRejected,
+        ClaimsError,
         ConfigurationError,
         ConnectionFailed,
         ConnectionLost,
@@ -50,6 +51,7 @@ else:
             ".errors": (
                 "AgentStateError",
                 "CertificateRejected",
+                "ClaimsError",
                 "ConfigurationError",
                 "ConnectionFailed",
                 "ConnectionLost",
@@ -74,6 +76,7 @@ __version__ = "0.3.0"
 __all__ = [
     "AgentStateError",
     "CertificateRejected",
+    "ClaimsError",
     "ConfigurationError",
     "ConnectionFailed",
     "ConnectionLost",

@@ -19,6 +19,7 @@ from .core.ledger import Ledger
 from .core.messages import ToolCall
 from .core.states import ConnectionState
 from .errors import AgentStateError
+from .host import NOBODY, Host
 from .runtime.lifecycle import LifecycleFuture
 from .runtime.signals import signals_into
 from .settings import check_text, log_level, resolve
@@ -323,6 +324,7 @@ class ConversimpleAgent:
             conversation_id,
             runtime.ledger,
             runtime.session_lock,
+            runtime.host,
         )
 
     def __equipment(self) -> tuple[Mapping[str, Tool], Toolbox]:
@@ -332,7 +334,7 @@ class ConversimpleAgent:
         tools = {**self.__tools, **runtime.tools}
         context = self.tool_context if self.__overrides("tool_context") else None
         full_detail = runtime.settings.error_detail == "full"
-        return tools, Toolbox(self, tools, context, full_detail)
+        return tools, Toolbox(self, tools, context, full_detail, runtime.host)
 
     def __overrides(self, name: str) -> bool:
         own = getattr(getattr(self, name), "__func__", None)
@@ -384,6 +386,7 @@ class _Runtime:
         # Guards `engine` while it is replaced; log handlers may call the agent inside.
         self.lock = threading.RLock()
         self.engine: Engine | None = None
+        self.host = NOBODY
 
     def anew(self) -> _Runtime:
         """The same, for another agent, or for another process."""
@@ -415,6 +418,17 @@ def equipment_of(agent: ConversimpleAgent) -> tuple[Mapping[str, Tool], Toolbox]
     """
     equipment: tuple[Mapping[str, Tool], Toolbox] = _private(agent, "equipment")()
     return equipment
+
+
+def host(agent: ConversimpleAgent, host: Host) -> None:
+    """Put something around an agent, before it is started in this process."""
+    _private(agent, "here")().host = host
+
+
+def engine_of(agent: ConversimpleAgent) -> Engine | None:
+    """What an agent was started with in this process, or None."""
+    engine: Engine | None = _private(agent, "here")().engine
+    return engine
 
 
 def _private(agent: ConversimpleAgent, name: str) -> Callable[[], Any]:

@@ -12,6 +12,7 @@ from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
+from .host import NOBODY, Host
 from .runtime.strand import Strand
 from .runtime.workers import Workers
 
@@ -37,13 +38,19 @@ class Callbacks:
         overridden: the callbacks by name.
         workers: where they run.
         context: the context variables that they see.
+        host: what it puts around each of them.
     """
 
     def __init__(
-        self, overridden: Mapping[str, Callback], workers: Workers, context: Context
+        self,
+        overridden: Mapping[str, Callback],
+        workers: Workers,
+        context: Context,
+        host: Host = NOBODY,
     ) -> None:
         self._overridden = overridden
         self._workers = workers
+        self._host = host
         self._context = context
         # A context cannot be entered twice at once, and the strand's last worker may
         # still be leaving its own.
@@ -118,16 +125,19 @@ class Callbacks:
         self, callback: Callback, arguments: tuple[Any, ...]
     ) -> Awaitable[Any]:
         if iscoroutinefunction(callback):
-            awaitable: Awaitable[Any] = callback(*arguments)
-            return awaitable
+            return self._surrounded(callback(*arguments))
         complete = partial(self._complete, callback, arguments)
         return asyncio.wrap_future(self._workers.submit(copy_context(), complete))
 
     def _complete(self, callback: Callback, arguments: tuple[Any, ...]) -> None:
-        result = callback(*arguments)
+        if self._host.surrounds:
+            with self._host.surround():
+                result = callback(*arguments)
+        else:
+            result = callback(*arguments)
         if not isawaitable(result):
             return
-        future = self._workers.spawn(copy_context(), _awaited(result))
+        future = self._workers.spawn(copy_context(), self._surrounded(result))
         try:
             future.result(CALLBACK_LIMIT)
         finally:
@@ -170,6 +180,9 @@ class Callbacks:
         self.put("on_error", ("callback_failed", text, {"callback": name}))
         self.kick()
 
-
-async def _awaited(awaitable: Awaitable[Any]) -> None:
-    await awaitable
+    async def _surrounded(self, awaitable: Awaitable[Any]) -> None:
+        if self._host.surrounds:
+            async with self._host.surround_async():
+                await awaitable
+        else:
+            await awaitable

@@ -28,6 +28,7 @@ from .core.events import (
     Event,
     Failure,
     Health,
+    Heard,
     Notify,
     Open,
     Recover,
@@ -37,12 +38,14 @@ from .core.events import (
     Success,
     Toolset,
 )
+from .core.journaling import Verdict
 from .core.ledger import Ledger
-from .core.messages import ToolCall, calling
+from .core.messages import Message, ToolCall, calling
 from .core.answers import Options
 from .core.session import Session
 from .core.states import ConnectionState
 from .errors import AgentStateError, ConfigurationError, ConnectionFailed
+from .host import NOBODY, Host
 from .invocation import Invoked, Toolbox
 from .runtime.connection import Connection, SessionLock, is_logged
 from .runtime.leaving import leave_at_exit, listed
@@ -60,6 +63,7 @@ T = TypeVar("T")
 
 LAST_CALLBACKS = 0.5
 THREADS_END = 0.5
+ASK_AGAIN = 0.5
 TOOLS_SHARE_AT_EXIT = 0.5
 
 JOINED = Notify("on_connection_state", (ConnectionState.CONNECTED,))
@@ -102,8 +106,10 @@ class Engine:
         scope: str | None,
         ledger: Ledger,
         lock: SessionLock,
+        host: Host = NOBODY,
     ) -> None:
         self.scope = scope
+        self._host = host
         self.failure: BaseException | None = None
         self.started: LifecycleFuture[None] = LifecycleFuture()
         self.stopped: LifecycleFuture[StopReport] = LifecycleFuture(
@@ -116,11 +122,14 @@ class Engine:
         # User code sees the context variables of whoever started the agent.
         self._context = copy_context()
         self._context.run(_inside.set, self)
-        self._callbacks = Callbacks(code.callbacks, self._workers, self._context)
+        self._callbacks = Callbacks(code.callbacks, self._workers, self._context, host)
         # Only the event loop's thread changes it.
         self._tasks: dict[tuple[str, str], asyncio.Task[Any]] = {}
-        self._session = _session(settings, code.tools, scope, ledger)
-        self._connection = Connection(settings, self._session, self, lock)
+        listening = host.heard is not None
+        self._session = _session(settings, code.tools, scope, ledger, listening)
+        self._connection = Connection(
+            settings, self._session, self, lock, may_send=host.may_send
+        )
         self._journal: Journaling | None = None
 
     def start(self) -> None:
@@ -146,6 +155,10 @@ class Engine:
         """Begin to stop; `stopped` tells when that is done."""
         self._stop_by = time.monotonic() + timeout
         self._connection.drain(timeout)
+
+    def hear(self, message: Message) -> None:
+        """Take in what the platform said on another connection of the host's."""
+        self._connection.tell(self._session.told, message, time.monotonic())
 
     def leave(self, timeout: float) -> None:
         """Stop within that time, in a hurry: at the end of the interpreter."""
@@ -196,6 +209,9 @@ class Engine:
                 self._start(event.call)
             elif isinstance(event, Cancel):
                 self._cancel(event.call)
+            elif isinstance(event, Heard):
+                assert self._host.heard is not None
+                self._host.heard(event.message)
             elif isinstance(event, Open):
                 if STARTED not in self._callbacks:
                     self._opened(event.conversation_id)
@@ -233,16 +249,9 @@ class Engine:
 
     def _open_journal(self) -> Journaling:
         # Most agents keep none, and need not import a database.
-        from .journaling import Journaling
-        from .runtime.journal import open_journal
+        from .journaling import Journaling, open_journal
 
-        settings = self._settings
-        assert settings.journal is not None
-        journal = open_journal(
-            settings.journal,
-            settings.customer_id,
-            full=settings.journal_synchronous == "full",
-        )
+        journal = open_journal(self._settings)
         return Journaling(journal, self._workers, self._connection.tell, self._session)
 
     # Tools.
@@ -332,7 +341,15 @@ class Engine:
             return True
         tool = self._toolbox[call.tool_name]
         verdict = self._journal.begin(call, once, tool.idempotent)
+        while self._is_ours_to_answer(call, verdict):
+            time.sleep(ASK_AGAIN)
+            verdict = self._journal.begin(call, once, tool.idempotent)
         return tell(session.judged, call, verdict, time.monotonic())
+
+    def _is_ours_to_answer(self, call: ToolCall, verdict: object) -> bool:
+        # Whoever runs it has lost the conversation, and will not send the answer.
+        elsewhere = verdict is Verdict.ELSEWHERE and self._host.owns_conversations
+        return elsewhere and not call.cancelled
 
     def _answered(self, call: ToolCall, invoked: Invoked, write: bool) -> bool:
         """Tell the outcome; returns whether the completion is still to be told.
@@ -400,7 +417,11 @@ def _key(call: ToolCall) -> tuple[str, str]:
 
 
 def _session(
-    settings: Settings, tools: Mapping[str, Tool], scope: str | None, ledger: Ledger
+    settings: Settings,
+    tools: Mapping[str, Tool],
+    scope: str | None,
+    ledger: Ledger,
+    listening: bool,
 ) -> Session:
     offers = {
         name: Offer(blocking=not tool.is_async, timeout=tool.timeout)
@@ -429,7 +450,8 @@ def _session(
         max_message_bytes=settings.max_message_bytes,
         clock=time.monotonic,
         timestamp=_timestamp,
-        journaled=settings.journal is not None,
+        journaled=settings.journal is not None and not listening,
+        listening=listening,
         is_loud=is_logged,
     )
     return Session(

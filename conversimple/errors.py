@@ -7,6 +7,7 @@
     ├── ToolDefinitionError (TypeError)      a tool cannot be described
     ├── AgentStateError (RuntimeError)       called at a moment when it cannot work
     ├── JournalError                         the journal cannot be read or written
+    ├── ClaimsError                          it cannot be agreed who serves what
     ├── ConnectionFailed (ConnectionError)   no working connection to the platform
     │   ├── PlatformUnreachable              DNS, TCP, TLS, a time-out: nobody answered
     │   ├── HandshakeRefused                 an HTTP status instead of a WebSocket
@@ -73,6 +74,24 @@ class JournalError(ConversimpleError):
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         return type(self), (self.path, self.problem)
+
+
+class ClaimsError(ConversimpleError):
+    """Workers cannot agree who serves which conversation; the message says why.
+
+    Attributes:
+        place: where the claims are kept, without a password.
+    """
+
+    retryable = True
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"the claims in {place} cannot be used: {problem}")
+        self.place = place
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.place, self.problem)
 
 
 class ConnectionFailed(ConversimpleError, ConnectionError):

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -21,6 +21,7 @@ from .core.schema.jsonvalues import (
 from .core.messages import ToolCall, calling
 from .core.schema.violations import InvalidArguments
 from .errors import ToolError
+from .host import NOBODY, Host
 from .tools import Tool, build_validator, load_arguments
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Toolbox:
         tools: the tools by name.
         tool_context: what surrounds each tool, or None.
         full_detail: show the platform the text of unexpected exceptions.
+        host: what it puts around each tool.
 
     Raises:
         ToolDefinitionError: a tool's schema cannot be used for validation.
@@ -72,6 +74,7 @@ class Toolbox:
         tools: Mapping[str, Tool],
         tool_context: ToolContext | None = None,
         full_detail: bool = False,
+        host: Host = NOBODY,
     ) -> None:
         self._tools = {
             name: _Ready(tool, _bound(owner, tool), validator_of(tool))
@@ -79,6 +82,7 @@ class Toolbox:
         }
         self._tool_context = tool_context
         self._full_detail = full_detail
+        self._host = host
 
     def __getitem__(self, name: str) -> Tool:
         return self._tools[name].tool
@@ -123,7 +127,7 @@ class Toolbox:
                 if not await before(call, once):
                     return None
                 value: Any = _NOTHING
-                with self._around(call):
+                async with self._around_async(call):
                     value = await run()
                 return _returned(value)
             except asyncio.CancelledError:
@@ -138,6 +142,16 @@ class Toolbox:
         return partial(function, **arguments), once
 
     def _around(self, call: ToolCall) -> AbstractContextManager[Any]:
+        if self._host.surrounds:
+            return self._host.surround(partial(self._own_context, call))
+        return self._own_context(call)
+
+    def _around_async(self, call: ToolCall) -> AbstractAsyncContextManager[Any]:
+        if not self._host.surrounds and self._tool_context is None:
+            return _NOTHING_AROUND
+        return self._host.surround_async(partial(self._own_context, call))
+
+    def _own_context(self, call: ToolCall) -> AbstractContextManager[Any]:
         return self._tool_context(call) if self._tool_context else _NOTHING_AROUND
 
     def _failure(self, call: ToolCall, error: BaseException) -> Failure:

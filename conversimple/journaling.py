@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
+from typing import Protocol
 
 from .core.answers import digest_of
 from .core.events import Confirmed, Consult, Recover, Store
@@ -15,11 +16,54 @@ from .core.keys import Key, key_of
 from .core.messages import ToolCall
 from .core.session import Session
 from .errors import JournalError
-from .runtime.journal import Journal
 from .runtime.strand import Strand
 from .runtime.workers import Workers
+from .settings import Settings, is_address
 
 logger = logging.getLogger(__name__)
+
+
+class Journal(Protocol):
+    """What one life of an agent knows of the ledger outside of its process.
+
+    Any thread may call any method. Each may raise a `JournalError`.
+    """
+
+    def begin(self, entry: Entry) -> Verdict | Answer:
+        """Note that a call begins, unless it must not; atomic among all processes."""
+
+    def look(self, entry: Entry) -> Verdict | Answer | None:
+        """What is known of a call, which is not begun by this."""
+
+    def store(self, answers: Sequence[Answer]) -> None:
+        """Note the answers of calls that this journal began; others are ignored."""
+
+    def confirm(self, keys: Sequence[Key]) -> None:
+        """Note that answers were delivered: no restart has to send them again."""
+
+    def recover(self, scope: str | None, idempotent: bool) -> list[Recovered]:
+        """Take over what dead processes have left to answer, oldest first."""
+
+    def close(self) -> None:
+        """Use the journal no longer; what was begun and not answered stays unknown."""
+
+
+def open_journal(settings: Settings) -> Journal:
+    """Open the journal that an agent was told to keep.
+
+    Raises:
+        JournalError: it cannot be used; the message names the cure.
+    """
+    place, full = settings.journal, settings.journal_synchronous == "full"
+    assert place is not None
+    # Only the libraries of the one that is used are imported.
+    if is_address(place):
+        from .runtime import redisjournal
+
+        return redisjournal.open_journal(str(place), settings.customer_id)
+    from .runtime import journal
+
+    return journal.open_journal(place, settings.customer_id, full=full)
 
 
 class Journaling:

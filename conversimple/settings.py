@@ -34,6 +34,7 @@ PLATFORM_URL = "CONVERSIMPLE_PLATFORM_URL"
 LOG_LEVEL = "CONVERSIMPLE_LOG_LEVEL"
 
 LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+ADDRESSES = ("redis://", "rediss://", "unix://")
 LOOPBACK_HOSTS = ("localhost", "::1")
 SECRET_PARAMETERS = ("auth_token",)
 
@@ -70,7 +71,9 @@ class Settings:
             platform; "full" shows it.
         ssl_context: replaces the default TLS context.
         journal: file in which calls are noted, so that a killed process does nothing
-            twice; None keeps no journal.
+            twice, or ``redis://`` address of a server that does the same for many
+            machines; None keeps no journal. Not shown in a repr: an address may carry
+            a password.
         journal_synchronous: "normal" survives the death of the process, "full" that
             of the machine, and waits for the disk.
         proxy: ``http://`` address of a proxy to go through, never shown in a repr or
@@ -96,7 +99,7 @@ class Settings:
     executor: Executor | None = None
     error_detail: str = "safe"
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
-    journal: str | os.PathLike[str] | None = None
+    journal: str | os.PathLike[str] | None = field(default=None, repr=False)
     journal_synchronous: str = "normal"
     proxy: str | None = field(default=None, repr=False)
 
@@ -279,6 +282,11 @@ def default_customer_id(api_key: str) -> str:
 def is_loopback(host: str) -> bool:
     """Whether a host name can only mean this machine."""
     return host.lower() in LOOPBACK_HOSTS or _LOOPBACK.fullmatch(host) is not None
+
+
+def is_address(place: str | os.PathLike[str]) -> bool:
+    """Whether a journal, or claims, are kept by a Redis server rather than in files."""
+    return isinstance(place, str) and place.startswith(ADDRESSES)
 
 
 def check_text(name: str, value: object) -> None:

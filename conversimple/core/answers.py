@@ -34,6 +34,8 @@ class Options:
         clock: handed on to the calls, for tools to see how much time is left.
         timestamp: the wall-clock time as ISO text, for error answers.
         journaled: there is a journal.
+        listening: messages are told to whoever owns the session, as `Heard`, and
+            nothing is done about them.
         is_loud: whether anybody wants log records of a level.
     """
 
@@ -44,6 +46,7 @@ class Options:
     clock: Callable[[], float]
     timestamp: Callable[[], str]
     journaled: bool = False
+    listening: bool = False
     is_loud: Callable[[int], bool] = everything
 
 

@@ -169,6 +169,11 @@ class Conversations:
     def _awaited(self) -> list[Conversation]:
         return [self._live[key] for key in self._unregistered]
 
+    def silent_for(self, now: float) -> float | None:
+        """Seconds since anything was heard of a live conversation, if there is one."""
+        heard = [item.active_at for item in self._live.values()]
+        return now - max(heard) if heard else None
+
     def idle(self, now: float) -> list[str]:
         """The conversations of which nothing was heard for an hour."""
         if self.scope is not None:

@@ -81,7 +81,7 @@ class Desk:
         match message:
             case msg.ToolCallRequest():
                 self._requested(message, now)
-            case msg.ConversationStarted(conversation_id):
+            case msg.ConversationStarted(conversation_id, _):
                 self._conversation_started(conversation_id, now)
             case msg.ConversationEnded(conversation_id):
                 self._conversation_ended(conversation_id)

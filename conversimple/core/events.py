@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .calls import Offer
 from .journaling import Answer, Entry
 from .keys import Key
-from .messages import ToolCall, ToolCallRequest
+from .messages import Message, ToolCall, ToolCallRequest
 from .states import ConnectionState
 
 
@@ -92,6 +92,12 @@ class Notify(NamedTuple):
     arguments: tuple[Any, ...]
 
 
+class Heard(NamedTuple):
+    """The platform said something to a session that only listens."""
+
+    message: Message
+
+
 class Note(NamedTuple):
     """Write a log record."""
 
@@ -100,7 +106,18 @@ class Note(NamedTuple):
     arguments: tuple[object, ...] = ()
 
 
-Event = Start | Cancel | Open | Store | Confirmed | Recover | Consult | Notify | Note
+Event = (
+    Start
+    | Cancel
+    | Open
+    | Store
+    | Confirmed
+    | Recover
+    | Consult
+    | Notify
+    | Heard
+    | Note
+)
 
 
 def everything(level: int) -> bool:
@@ -189,6 +206,8 @@ class Health:
         calls_queued: calls that wait for their turn.
         abandoned_threads: threads in which a timed-out tool still runs.
         answers_unconfirmed: answers that the platform is not known to have.
+        silent_for: seconds since the platform spoke of any live conversation, or one
+            of their calls ended; None without a conversation.
     """
 
     state: ConnectionState
@@ -200,3 +219,4 @@ class Health:
     calls_queued: int = 0
     abandoned_threads: int = 0
     answers_unconfirmed: int = 0
+    silent_for: float | None = None

@@ -44,9 +44,14 @@ class ToolCallRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ConversationStarted:
-    """A conversation began, or is ready to have its tools registered."""
+    """A conversation began, or is ready to have its tools registered.
+
+    Attributes:
+        agent_id: the platform's name for the agent that is to serve it, or None.
+    """
 
     conversation_id: str
+    agent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,7 @@ def _conversation_ready(payload: dict[str, Any]) -> Message:
     conversation_id = _word(payload, "conversation_id")
     if conversation_id is None:
         return Malformed("conversation_ready", "conversation_id is missing")
-    return ConversationStarted(conversation_id)
+    return ConversationStarted(conversation_id, _word(payload, "agent_id"))
 
 
 def _error_notification(payload: dict[str, Any]) -> Message:

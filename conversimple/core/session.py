@@ -26,6 +26,7 @@ from .events import (
     Event,
     EventQueue,
     Health,
+    Heard,
     Outcome,
     Recover,
     Start,
@@ -193,6 +194,7 @@ class Session:
             self._desk.calls.queued,
             self._desk.calls.abandoned,
             self._ledger.unconfirmed,
+            self._conversations.silent_for(now),
         )
 
     # Facts in: the connection.
@@ -211,7 +213,7 @@ class Session:
         occurrence = self._channel.receive(frame, now)
         match occurrence:
             case ch.Pushed(event, payload):
-                self._desk.hear(msg.parse(event, payload), now)
+                self._hear(msg.parse(event, payload), now)
             case ch.Replied(ref, ok, response):
                 self._replied(ref, ok, response)
             case ch.ReadUpTo(ref):
@@ -228,6 +230,11 @@ class Session:
                 self._events.note(
                     logging.DEBUG, "ignored %r: %s", frame.event, occurrence.why
                 )
+        self._settle(now)
+
+    def told(self, message: msg.Message, now: float) -> None:
+        """Somebody else heard the platform say this, on another connection."""
+        self._desk.hear(message, now)
         self._settle(now)
 
     def time_passed(self, now: float, heard: float) -> None:
@@ -403,6 +410,12 @@ class Session:
         self._settle(now)
 
     # The wire.
+
+    def _hear(self, message: msg.Message, now: float) -> None:
+        if self._options.listening:
+            self._events.add(Heard(message))
+        else:
+            self._desk.hear(message, now)
 
     def _joined(self, now: float) -> None:
         self.joined_at = now

@@ -55,6 +55,8 @@ class Connection:
 
     Args:
         lock: guards the session, and whatever it shares with earlier sessions.
+        may_send: asked immediately before each write; while it says no, nothing is
+            written.
         clock: monotonic seconds.
         draw: a random number from 0 to 1.
     """
@@ -66,11 +68,13 @@ class Connection:
         owner: Owner,
         lock: SessionLock | None = None,
         *,
+        may_send: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._settings = settings
         self._owner = owner
+        self._may_send = may_send
         self._clock = clock
         # Guards the session, its outbox, and which link is the current one. No
         # user code, no log handler and no blocking call under it.
@@ -361,7 +365,7 @@ class Connection:
         Whoever is at it looks again before it stops. Called under the lock.
         """
         link = self._link
-        if link is None or link.flushing:
+        if link is None or link.flushing or not self._may_send():
             return None
         link.texts = self._session.frames_to_send()
         link.flushing = bool(link.texts) or link.transport.has_pongs

@@ -32,7 +32,7 @@ from conversimple.core.frames import Frame
 from conversimple.core.journaling import Answer, Recovered, Verdict
 from conversimple.core.keys import Key
 from conversimple.core.ledger import Ledger
-from conversimple.core.messages import ToolCall
+from conversimple.core.messages import Message, ToolCall
 from conversimple.core.answers import Options
 from conversimple.core.session import Session
 from conversimple.core.states import ConnectionState
@@ -128,6 +128,7 @@ class SessionDriver:
         ledger: Ledger | None = None,
         opens: bool = True,
         journaled: bool = False,
+        listening: bool = False,
     ) -> None:
         self.now = 1000.0
         self.log: list[Event] = []
@@ -150,6 +151,7 @@ class SessionDriver:
                 clock=lambda: self.now,
                 timestamp=lambda: TIMESTAMP,
                 journaled=journaled,
+                listening=listening,
             ),
             self.now,
         )
@@ -206,6 +208,11 @@ class SessionDriver:
     def push(self, event: str, payload: Any) -> None:
         """Have the platform push an event."""
         self.receive(Frame(None, None, TOPIC, event, payload))
+
+    def hear(self, message: Message) -> None:
+        """Tell what the platform said on another connection."""
+        self.session.told(message, self.now)
+        self._take()
 
     def channel_event(self, event: str) -> None:
         """Have the platform say something about the channel itself."""

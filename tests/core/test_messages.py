@@ -197,7 +197,7 @@ def test_names_may_hold_anything_that_can_be_echoed(name: str) -> None:
         (
             "conversation_ready",
             {"conversation_id": "conv_1", "agent_id": "a", "customer_id": "c1"},
-            ConversationStarted("conv_1"),
+            ConversationStarted("conv_1", "a"),
         ),
         (
             "conversation_ready",

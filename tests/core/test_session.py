@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversimple.core.channel import Lost, Refused
-from conversimple.core.events import Health
+from conversimple.core.events import Health, Heard
 from conversimple.core.frames import Frame
+from conversimple.core.messages import ConversationStarted
 from conversimple.core.session import STABLE_AFTER, UNREAD_DEADLINE
 from conversimple.core.states import ConnectionState
 from tests.core.helpers import (
@@ -678,3 +679,43 @@ def test_whatever_comes_a_session_lives(
     driver.sent()
     driver.succeed(call)
     assert driver.answers()[-1]["call_id"] == "the last call"
+
+
+# What others say, and what only is listened to.
+
+
+def test_a_session_that_listens_does_nothing_about_what_it_hears() -> None:
+    """A control connection joins, and hands on whatever the platform says."""
+    driver = SessionDriver(listening=True)
+    driver.join()
+    driver.sent()
+    driver.push("conversation_ready", {"conversation_id": "conv_1", "agent_id": "shop"})
+    driver.request()
+    heard = [event.message for event in driver.log if isinstance(event, Heard)]
+    assert [type(message).__name__ for message in heard] == [
+        "ConversationStarted",
+        "ToolCallRequest",
+    ]
+    assert heard[0] == ConversationStarted("conv_1", "shop")
+    assert not names_of(driver.sent())
+    assert not driver.session.health(driver.now).conversations
+
+
+def test_what_was_heard_on_another_connection_counts() -> None:
+    """A host may tell what the platform said before the agent had joined."""
+    driver = SessionDriver(scope="conv_1")
+    driver.hear(ConversationStarted("conv_1"))
+    driver.hear(ConversationStarted("conv_1"))
+    assert driver.opening == ["conv_1"]
+
+
+def test_health_tells_how_long_the_platform_has_said_nothing() -> None:
+    """Silence counts from what was last heard of a conversation."""
+    driver = SessionDriver()
+    driver.join()
+    assert driver.session.health(driver.now).silent_for is None
+    driver.start("conv_1")
+    driver.now += 3
+    driver.start("conv_2")
+    driver.now += 4
+    assert driver.session.health(driver.now).silent_for == 4
