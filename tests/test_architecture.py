@@ -19,7 +19,7 @@ ROOMS = (
     {"runtime"},
     {
         *("tools", "validation", "invocation", "callbacks", "journaling", "engine"),
-        *("agent", "making", "rehearsal"),
+        *("host", "agent", "making", "rehearsal"),
     },
     {
         *("dispatcher", "testing", "integrations", "scenarios", "dev"),

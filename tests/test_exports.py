@@ -14,6 +14,7 @@ import conversimple
 PUBLIC = [
     "AgentStateError",
     "CertificateRejected",
+    "ClaimsError",
     "ConfigurationError",
     "ConnectionFailed",
     "ConnectionLost",

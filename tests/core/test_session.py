@@ -534,6 +534,7 @@ def test_health() -> None:
         calls_queued=1,
         abandoned_threads=1,
         answers_unconfirmed=2,
+        silent_for=1.0,
     )
 
 
