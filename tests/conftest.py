@@ -17,6 +17,7 @@ import pytest
 
 from conversimple import ConversimpleAgent
 from conversimple.local import LocalPlatform
+from tests.support.redis import redis_process, redis_server  # noqa: F401
 from tests.support.scripted import CHANNEL, ScriptedServer
 from tests.support.threads import no_thread_left
 
