@@ -12,6 +12,7 @@ from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
+from .core.desk import LEFT
 from .host import NOBODY, Host
 from .runtime.strand import Strand
 from .runtime.workers import Workers
@@ -186,3 +187,26 @@ class Callbacks:
                 await awaitable
         else:
             await awaitable
+
+
+def noting(
+    overridden: Mapping[str, Callback], noted: Callable[[str, bool], None] | None
+) -> Mapping[str, Callback]:
+    """The same callbacks, and the host is told first which conversations there are."""
+    if noted is None:
+        return overridden
+
+    def telling(name: str, lives: bool) -> Callback:
+        def tell(conversation_id: str) -> Any:
+            noted(conversation_id, lives)
+            if name in overridden:
+                return overridden[name](conversation_id)
+
+        return tell
+
+    names = {
+        "on_conversation_started": True,
+        LEFT: True,
+        "on_conversation_ended": False,
+    }
+    return {**overridden, **{name: telling(name, names[name]) for name in names}}

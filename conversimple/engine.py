@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .callbacks import Callback, Callbacks
+from .callbacks import Callback, Callbacks, noting
 from .core.calls import Limits, Offer
 from .core.channel import Channel
 from .core.events import (
@@ -122,11 +122,11 @@ class Engine:
         # User code sees the context variables of whoever started the agent.
         self._context = copy_context()
         self._context.run(_inside.set, self)
-        self._callbacks = Callbacks(code.callbacks, self._workers, self._context, host)
+        callbacks = noting(code.callbacks, host.noted)
+        self._callbacks = Callbacks(callbacks, self._workers, self._context, host)
         # Only the event loop's thread changes it.
         self._tasks: dict[tuple[str, str], asyncio.Task[Any]] = {}
-        listening = host.heard is not None
-        self._session = _session(settings, code.tools, scope, ledger, listening)
+        self._session = _session(settings, code.tools, scope, ledger, host)
         self._connection = Connection(
             settings, self._session, self, lock, may_send=host.may_send
         )
@@ -421,8 +421,9 @@ def _session(
     tools: Mapping[str, Tool],
     scope: str | None,
     ledger: Ledger,
-    listening: bool,
+    host: Host,
 ) -> Session:
+    listening = host.heard is not None
     offers = {
         name: Offer(blocking=not tool.is_async, timeout=tool.timeout)
         for name, tool in tools.items()
@@ -452,6 +453,7 @@ def _session(
         timestamp=_timestamp,
         journaled=settings.journal is not None and not listening,
         listening=listening,
+        hands_over=host.hands_over,
         is_loud=is_logged,
     )
     return Session(

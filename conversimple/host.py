@@ -36,6 +36,10 @@ class Host:
         around: entered around every tool and callback, on the thread that runs it.
         around_async: the same for asynchronous ones, on the event loop; else
             `around` is.
+        hands_over: somebody takes over when the agent stops, and is asked again what it
+            has not begun by then: it leaves that unanswered, rather than refuse it.
+        noted: is told of each conversation when it begins, before any of its tools
+            runs, and with False when it is over; where callbacks run, so it may wait.
         heard: is told of all that the platform says, and the agent does nothing about
             it; called on the thread that reads, so it may only take note.
     """
@@ -44,6 +48,8 @@ class Host:
     owns_conversations: bool = False
     around: Around | None = None
     around_async: AroundAsync | None = None
+    hands_over: bool = False
+    noted: Callable[[str, bool], None] | None = None
     heard: Callable[[Message], None] | None = None
 
     @contextmanager

@@ -141,3 +141,47 @@ def test_who_listens_is_told_and_does_nothing(
         platform.announce_ready("conv_1", "clerk", "c1")
         seen.wait_for(ConversationStarted("conv_1", "clerk"))
         assert not agent.health().conversations
+
+
+def test_a_host_is_told_of_conversations(platform: LocalPlatform, seen: Seen) -> None:
+    """When they begin, before the agent's own callback, and when they are over."""
+    agent = Caller(seen, platform_url=platform.url)
+    host(agent, Host(noted=lambda name, lives: seen(name, lives)))
+    with agent:
+        conversation = platform.start_conversation("conv_1")
+        conversation.end()
+        seen.wait_for("ended")
+    assert seen.items == [("conv_1", True), "started", ("conv_1", False), "ended"]
+
+
+def test_who_hands_over_leaves_new_calls_to_others(
+    platform: LocalPlatform, seen: Seen, gate: threading.Event
+) -> None:
+    """While it stops it finishes what runs, and answers nothing else."""
+
+    class Slow(Clerk):
+        @tool("Slow")
+        def slow(self) -> str:
+            self.seen("slow")
+            gate.wait(5)
+            return "done"
+
+    platform.redelivery = True
+    agent, other = (Slow(seen, platform_url=platform.url) for _ in range(2))
+    host(agent, Host(hands_over=True, noted=lambda name, lives: seen(name, lives)))
+    with stopped_afterwards(agent):
+        agent.start().result(5)
+        conversation = platform.start_conversation("conv_1")
+        running = conversation.request("slow", {})
+        seen.wait_for("slow")
+        stopping = agent.stop()
+        waiting = conversation.request("plain", {})
+        platform.conversation("conv_2").start()
+        seen.wait_for(("conv_2", True))
+        gate.set()
+        assert running.result(5) == "done"
+        assert stopping.result(5).clean
+    assert not waiting.answers
+    with stopped_afterwards(other):
+        other.start("conv_1").result(5)
+        assert waiting.result(5) == "done"

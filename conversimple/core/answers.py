@@ -36,6 +36,8 @@ class Options:
         journaled: there is a journal.
         listening: messages are told to whoever owns the session, as `Heard`, and
             nothing is done about them.
+        hands_over: somebody takes over when the agent stops. What is new then is left
+            for them, rather than refused.
         is_loud: whether anybody wants log records of a level.
     """
 
@@ -47,6 +49,7 @@ class Options:
     timestamp: Callable[[], str]
     journaled: bool = False
     listening: bool = False
+    hands_over: bool = False
     is_loud: Callable[[int], bool] = everything
 
 

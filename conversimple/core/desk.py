@@ -26,6 +26,9 @@ GIVEN_UP = "the agent stopped before the tool returned; its outcome is unknown"
 HUNG_UP = "the conversation ended before the tool was run"
 CROWDED = "busy: too many conversations"
 
+#: Told to whoever hands over, of what begins while the agent stops.
+LEFT = "on_conversation_left"
+
 NOT_NOTED = Failure(
     "tool_execution_error", "busy: the call cannot be noted, so it was not run"
 )
@@ -111,7 +114,10 @@ class Desk:
             )
             return
         conversation = self.conversations.get(conversation_id)
-        if self.closed or (conversation is None and self._is_crowded()):
+        if self.closed:
+            self._leave_to_others(conversation_id)
+            return
+        if conversation is None and self._is_crowded():
             return
         if conversation is None:
             conversation = self.conversations.add(conversation_id, now)
@@ -158,6 +164,10 @@ class Desk:
             self._events.note(logging.INFO, "conversation %r is idle", conversation_id)
             self._conversation_ended(conversation_id)
 
+    def _leave_to_others(self, conversation_id: str) -> None:
+        if self._options.hands_over and conversation_id:
+            self._events.notify(LEFT, conversation_id)
+
     def _is_crowded(self) -> bool:
         if not self.conversations.full:
             return False
@@ -192,6 +202,10 @@ class Desk:
     def _admit(
         self, request: msg.ToolCallRequest, key: Key, digest: bytes, now: float
     ) -> None:
+        if self.closed and self._options.hands_over:
+            self._ledger.disown(key)
+            self._leave_to_others(key.conversation_id)
+            return
         stopping = STOPPING if self.closed else None
         refusal = self._answers.refusal(request, key, stopping)
         if refusal is None:
@@ -268,9 +282,15 @@ class Desk:
                 self._events.note(logging.WARNING, text, call.tool_name, call.call_id)
 
     def give_up_unstarted(self) -> None:
-        """Answer the calls that wait that nothing is started any more."""
+        """Answer the calls that wait that nothing is started any more.
+
+        Whoever hands over leaves them to others.
+        """
         for call in self.calls.give_up_unstarted():
-            self._fail(call, "tool_cancelled", STOPPING)
+            if self._options.hands_over:
+                self._ledger.disown(key_of(call))
+            else:
+                self._fail(call, "tool_cancelled", STOPPING)
 
     def give_up_running(self) -> None:
         """Answer the calls that run, without waiting for their tools."""

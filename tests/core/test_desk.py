@@ -6,7 +6,7 @@ from conversimple.core import messages as msg
 from conversimple.core.answers import Options
 from conversimple.core.calls import Limits
 from conversimple.core.conversations import MAX_CONVERSATIONS
-from conversimple.core.desk import CROWDED, STOPPING, Desk
+from conversimple.core.desk import CROWDED, LEFT, STOPPING, Desk
 from conversimple.core.events import EventQueue, Notify, Success, Toolset
 from conversimple.core.journaling import Answer, Entry, Recovered
 from conversimple.core.keys import Key
@@ -17,7 +17,9 @@ from tests.core.helpers import REGISTRATION, TIMESTAMP, TOOLS, in_conversation
 class Alone:
     """A desk without a session."""
 
-    def __init__(self, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger | None = None, *, hands_over: bool = False
+    ) -> None:
         self.ledger = ledger or Ledger()
         self.events = EventQueue()
         self.desk = Desk(
@@ -30,6 +32,7 @@ class Alone:
                 max_message_bytes=1_000_000,
                 clock=lambda: 0.0,
                 timestamp=lambda: TIMESTAMP,
+                hands_over=hands_over,
             ),
             self.events,
             0.0,
@@ -117,3 +120,26 @@ def test_what_the_ledger_has_no_room_for_is_answered_at_once_or_never() -> None:
     assert "busy" in body
     assert alone.desk.take_unrecorded() == []
     assert alone.answers() == []
+
+
+def test_who_hands_over_leaves_what_is_new_to_others() -> None:
+    """No answer, so that the platform asks again; and it tells what has begun."""
+    alone = Alone(hands_over=True)
+    alone.ask("call_1", "conv_1")
+    alone.desk.closed = True
+    alone.desk.give_up_unstarted()
+    alone.ask("call_2", "conv_2")
+    alone.ask("call_2", "conv_2")
+    alone.ask("call_3", "")
+    alone.desk.hear(msg.ConversationStarted("conv_3"), 0.0)
+    alone.desk.hear(msg.ConversationEnded("conv_1"), 0.0)
+    alone.ask("call_4", "")
+    assert alone.answers() == []
+    assert not alone.ledger.unanswered
+    left = [event for event in alone.events.take() if isinstance(event, Notify)]
+    assert [event.arguments for event in left if event.callback == LEFT] == [
+        ("conv_2",),
+        ("conv_2",),
+        ("conv_1",),
+        ("conv_3",),
+    ]
