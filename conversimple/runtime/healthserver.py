@@ -230,7 +230,7 @@ class HealthServer:
         try:
             health = self._health()
             good = PAGES[path](health)
-            content = _described(health)
+            content = described(health)
         except Exception:
             # The agent's class may tell its health itself.
             logger.exception("cannot tell the agent's health")
@@ -266,7 +266,8 @@ def _close(sock: socket.socket) -> None:
     sock.close()
 
 
-def _described(health: Health) -> dict[str, Any]:
+def described(health: Health) -> dict[str, Any]:
+    """A health as JSON values."""
     # Anybody may read it. The ids of conversations may tell who calls: counts only.
     age = health.heartbeat_age
     return {

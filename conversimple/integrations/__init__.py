@@ -1,0 +1,1 @@
+"""Agents inside of web applications: `flask`, `django`, and what they share."""

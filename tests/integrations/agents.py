@@ -1,0 +1,27 @@
+"""Agents for the tests of what embeds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conversimple import ConversimpleAgent, tool
+
+
+class Clerk(ConversimpleAgent):
+    """It does as it is told."""
+
+    @tool("Double a number.")
+    def double(self, number: int) -> int:
+        return 2 * number
+
+
+class Other(ConversimpleAgent):
+    """Another one."""
+
+
+class Demanding(ConversimpleAgent):
+    """It cannot be made from settings alone."""
+
+    def __init__(self, shop: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.shop = shop
