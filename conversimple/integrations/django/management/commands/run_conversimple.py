@@ -1,0 +1,137 @@
+"""``manage.py run_conversimple``: the project's agents, in a process of their own."""
+
+from __future__ import annotations
+
+import logging
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+from conversimple.agent import ConversimpleAgent, host
+from conversimple.commands.failure import one_line
+from conversimple.commands.logs import SDK_LOGGER, configure_logging
+from conversimple.core.events import Health
+from conversimple.dispatcher import ConversimpleDispatcher
+from conversimple.dispatcher import host as host_all
+from conversimple.errors import ConfigurationError, ConversimpleError
+from conversimple.integrations.django.configuration import Configuration, configured
+from conversimple.integrations.django.database import HOST, fresh_connections
+from conversimple.integrations.django.discovery import AgentClass, chosen
+from conversimple.making import make
+from conversimple.runtime.healthserver import HealthServer
+
+THIS_MACHINE = "127.0.0.1"
+
+
+class Runner(Protocol):
+    """What serves the platform: one agent, or a dispatcher."""
+
+    def run_forever(self) -> None:
+        """Serve until a signal comes, or the connection fails for good."""
+
+    def health(self) -> Health:
+        """How it is."""
+
+
+class Command(BaseCommand):
+    """Run agents until SIGINT or SIGTERM, and let running calls finish."""
+
+    help = (
+        "Runs the agents of this project until SIGINT or SIGTERM. The first signal "
+        "lets running calls finish and be answered, the second stops at once."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """What can be typed."""
+        parser.add_argument(
+            "agents",
+            nargs="*",
+            metavar="AGENT",
+            help="class names or dotted names of agents (default: CONVERSIMPLE's "
+            "AGENTS, else all in the apps' modules named agents)",
+        )
+        parser.add_argument(
+            "--dispatch",
+            action="store_true",
+            help="make an agent for each conversation; several agents imply it",
+        )
+        parser.add_argument(
+            "--health-port",
+            metavar="PORT",
+            type=_port,
+            help="serve /livez and /readyz over HTTP; 0 means any free port, see the "
+            "log",
+        )
+        parser.add_argument(
+            "--health-host",
+            metavar="ADDRESS",
+            default=THIS_MACHINE,
+            help="where to serve them (default: 127.0.0.1, which only this machine "
+            "reaches; in a container, 0.0.0.0 or ::)",
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Run what was asked for.
+
+        Raises:
+            CommandError: it cannot be run, or its connection failed for good.
+        """
+        _log_somewhere()
+        try:
+            configuration = configured()
+            agents = chosen(options["agents"] or configuration.agents)
+            dispatch = options["dispatch"] or configuration.dispatch
+            with fresh_connections():
+                runner = _runner(agents, configuration, dispatch)
+            # The checks may have opened some, on a thread that only waits from now on.
+            connections.close_all()
+            with _health(runner.health, options["health_host"], options["health_port"]):
+                runner.run_forever()
+        except ConversimpleError as error:
+            is_usage = isinstance(error, ConfigurationError)
+            raise CommandError(
+                one_line(error), returncode=2 if is_usage else 1
+            ) from error
+
+
+def _runner(
+    agents: Sequence[AgentClass], configuration: Configuration, dispatch: bool
+) -> Runner:
+    if dispatch or len(agents) > 1:
+        return _dispatcher(agents, configuration)
+    agent: ConversimpleAgent = make(agents[0], configuration.options)
+    host(agent, HOST)
+    return agent
+
+
+def _dispatcher(
+    agents: Sequence[AgentClass], configuration: Configuration
+) -> ConversimpleDispatcher:
+    made = ConversimpleDispatcher(
+        agents=agents, claims=configuration.claims, **configuration.options
+    )
+    host_all(made, HOST)
+    return made
+
+
+def _health(
+    health: Callable[[], Health], address: str, port: int | None
+) -> AbstractContextManager[Any]:
+    return nullcontext() if port is None else HealthServer(health, address, port)
+
+
+def _log_somewhere() -> None:
+    """Have the log written to standard error, unless the project sees to it."""
+    handlers = [*logging.getLogger().handlers, *logging.getLogger(SDK_LOGGER).handlers]
+    if all(isinstance(each, logging.NullHandler) for each in handlers):
+        configure_logging()
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 65535")
+    return int(text)

@@ -1,0 +1,54 @@
+"""What tests of agents need under Django: tools inside of the test's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from django.db import connections
+
+#: The connections of the test at hand, for the threads that work for it.
+_lent: ContextVar[dict[str, Any]] = ContextVar("conversimple_lent", default={})
+
+
+@contextmanager
+def shared_connections() -> Iterator[None]:
+    """Let the tools that a test calls use the test's own database connections.
+
+    `conversimple.testing.call_tool` runs a tool on a thread of its own, which Django
+    would give connections of its own: it would not see what a ``TestCase`` has not
+    committed, and what it does would outlive the test. In this block the tool works
+    inside of the test's transaction. It is meant for one tool at a time, and may
+    decorate a test's method.
+    """
+    lent = {each.alias: each for each in connections.all()}
+    make = connections.create_connection
+    connections.create_connection = lambda alias: _lent.get().get(alias) or make(alias)
+    lending = _lent.set(lent)
+    for each in lent.values():
+        each.inc_thread_sharing()
+    try:
+        with _own_thread_for_async():
+            yield
+    finally:
+        for each in lent.values():
+            each.dec_thread_sharing()
+        _lent.reset(lending)
+        connections.create_connection = make
+
+
+@contextmanager
+def _own_thread_for_async() -> Iterator[None]:
+    """Run the async ORM on a thread that ends with the block, and keeps nothing."""
+    context = ThreadSensitiveContext()
+    token = SyncToAsync.thread_sensitive_context.set(context)
+    try:
+        yield
+    finally:
+        SyncToAsync.thread_sensitive_context.reset(token)
+        executor = SyncToAsync.context_to_thread_executor.pop(context, None)
+        if executor is not None:
+            executor.shutdown()

@@ -1,0 +1,7 @@
+"""The shop's page."""
+
+from django.urls import path
+
+from .views import index
+
+urlpatterns = [path("", index, name="index")]

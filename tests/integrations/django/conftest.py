@@ -1,0 +1,114 @@
+"""A Django project of the tests' own: one app, a database on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import django
+import pytest
+from django.conf import settings
+from django.db import connection, connections
+from django.db.backends.signals import connection_created
+from django.test import override_settings
+
+#: Removed by `database`; its name is part of what the settings say.
+FOLDER = tempfile.mkdtemp(prefix="conversimple-django-")
+
+if not settings.configured:
+    settings.configure(
+        INSTALLED_APPS=[
+            "conversimple.integrations.django",
+            "tests.integrations.django.stock",
+        ],
+        DATABASES={
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": os.path.join(FOLDER, "db.sqlite3"),
+                "OPTIONS": {"timeout": 20},
+            }
+        },
+        ROOT_URLCONF="conversimple.integrations.django.urls",
+        LOGGING_CONFIG=None,
+        USE_TZ=True,
+        SECRET_KEY="of the tests",
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    )
+    django.setup()
+
+
+@pytest.fixture(scope="session")
+def tables() -> Iterator[None]:
+    """The tables are there; the database is removed after the last test."""
+    from .stock.models import Thing
+
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode=WAL")
+    with connection.schema_editor() as editor:
+        editor.create_model(Thing)
+    connections.close_all()
+    yield
+    connections.close_all()
+    shutil.rmtree(FOLDER)
+
+
+@pytest.fixture
+def database(tables: None) -> Iterator[None]:
+    """An empty database; this thread's connection ends with the test."""
+    from .stock.models import Thing
+
+    Thing.objects.all().delete()
+    yield
+    connections.close_all()
+
+
+class Counted:
+    """The connections that were opened and closed, of all threads."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.closed = 0
+
+    @property
+    def balance(self) -> int:
+        """How many are open."""
+        return self.opened - self.closed
+
+
+@pytest.fixture
+def counted(database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
+    """Counts from here on; this thread has no connection at first."""
+    counted = Counted()
+    connections.close_all()
+    wrapper = type(connections["default"])
+    close = wrapper._close
+
+    def count_opened(**_: Any) -> None:
+        counted.opened += 1
+
+    def count_closed(self: Any) -> None:
+        counted.closed += self.connection is not None
+        close(self)
+
+    monkeypatch.setattr(wrapper, "_close", count_closed)
+    connection_created.connect(count_opened)
+    yield counted
+    connection_created.disconnect(count_opened)
+
+
+@pytest.fixture
+def configure() -> Iterator[Any]:
+    """Has ``CONVERSIMPLE`` be what it is called with, until the test is over."""
+    overriding: list[Any] = []
+
+    def configure(**given: Any) -> None:
+        override = override_settings(CONVERSIMPLE=given)
+        override.enable()
+        overriding.append(override)
+
+    yield configure
+    for override in reversed(overriding):
+        override.disable()
