@@ -12,13 +12,16 @@ from typing import Any
 
 from .embedding import STOP_TIMEOUT, start_all, stop_all
 
+#: What is told where gunicorn serves an application without them.
+WITHOUT_HOOKS = (
+    "gunicorn runs without Conversimple's hooks: the agents begin with the first "
+    "request of each worker, and have a second to leave when it ends; start it with "
+    "-c python:conversimple.integrations.gunicorn"
+)
+
 
 def post_worker_init(worker: Any) -> None:
-    """The application is loaded, and the worker is about to serve.
-
-    Raises:
-        ConfigurationError: the settings are wrong; gunicorn ends and says so.
-    """
+    """The application is loaded, and the worker is about to serve."""
     start_all()
 
 

@@ -7,6 +7,20 @@ In a process of their own:
 In the web workers:
     ``"START_IN_WEB_WORKERS": True``, and `conversimple.integrations.gunicorn`
 For code of your own:
-    `database.fresh_connections`, `testing.shared_connections`, ``urls`` with
+    `database.fresh_connections`, `testing.shared_connections`, and ``urls`` with
     ``/healthz``
 """
+
+from conversimple.errors import ConfigurationError
+
+try:
+    import django
+except ImportError as error:
+    raise ConfigurationError(
+        'Django is missing: pip install "conversimple-sdk[django]"'
+    ) from error
+
+if django.VERSION < (4, 2):
+    raise ConfigurationError(
+        f"Django {django.__version__} is too old: 4.2 or later is needed"
+    )

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.conf import settings
 from django.core import mail
@@ -20,14 +20,17 @@ from django.utils.autoreload import autoreload_started
 
 from conversimple.errors import ConfigurationError
 
+from conversimple.integrations.embedding import Embedding
+from conversimple.integrations.gunicorn import WITHOUT_HOOKS
+
 from .configuration import Configuration, configured
 from .database import HOST
 from .discovery import AgentClass, chosen
 
-if TYPE_CHECKING:
-    from conversimple.integrations.embedding import Embedding
-
 logger = logging.getLogger(__name__)
+
+#: In a request's environment: which server serves it.
+SERVER = "SERVER_SOFTWARE"
 
 REFUSED = "no agent runs in this process: %s"
 
@@ -62,9 +65,6 @@ def embedding_for(
     configuration: Configuration, agents: Sequence[AgentClass]
 ) -> Embedding:
     """The agents of one process, not started."""
-    # Most commands of a project need nothing of it.
-    from conversimple.integrations.embedding import Embedding
-
     return Embedding(
         agents,
         configuration.options,
@@ -75,9 +75,12 @@ def embedding_for(
     )
 
 
-def _on_request(**_: Any) -> None:
-    if _prepared is not None and not _prepared.started and not _is_test():
-        _start(_prepared)
+def _on_request(environ: Mapping[str, Any] | None = None, **_: Any) -> None:
+    if _prepared is None or _prepared.begun or not _is_served(environ):
+        return
+    if str((environ or {}).get(SERVER, "")).startswith("gunicorn"):
+        logger.warning(WITHOUT_HOOKS)
+    _start(_prepared)
 
 
 def _on_autoreload(**_: Any) -> None:
@@ -95,6 +98,11 @@ def _start(embedding: Embedding) -> None:
         request_started.disconnect(_on_request)
 
 
-def _is_test() -> bool:
-    """Whether Django's test environment is set up: its client makes requests, too."""
-    return hasattr(mail, "outbox") and "testserver" in settings.ALLOWED_HOSTS
+def _is_served(environ: Mapping[str, Any] | None) -> bool:
+    """Whether a server makes the request, rather than a test or a script.
+
+    Servers say who they are, which ASGI has no word for; a test's own server does so,
+    too.
+    """
+    tested = hasattr(mail, "outbox") and "testserver" in settings.ALLOWED_HOSTS
+    return not tested and (environ is None or SERVER in environ)

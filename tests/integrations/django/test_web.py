@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 from django.test.utils import setup_test_environment, teardown_test_environment
 from django.utils.autoreload import StatReloader, autoreload_started
 
 from conversimple.errors import ConfigurationError
-from conversimple.integrations import embedding
 from conversimple.integrations.django import web
 from conversimple.integrations.django.database import HOST
 from conversimple.local import LocalPlatform
@@ -29,12 +29,14 @@ class Fake:
     def __init__(self, *given: Any, **named: Any) -> None:
         self.given = (given, named)
         self.started = 0
+        self.begun = False
         self.fails = False
 
     def start(self) -> None:
         if self.fails:
             raise ConfigurationError("no API key")
         self.started += 1
+        self.begun = True
 
 
 @pytest.fixture(autouse=True)
@@ -49,15 +51,15 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch, configure: Any) -> Any:
     """What is prepared, with the agents of the project."""
-    monkeypatch.setattr(embedding, "Embedding", Fake)
+    monkeypatch.setattr(web, "Embedding", Fake)
     configure(API_KEY="key", START_IN_WEB_WORKERS=True, CLAIMS="file:/tmp/claims")
     web.prepare_web_workers()
     return web.prepared()
 
 
-def request_comes() -> None:
+def request_comes(server: str = "WSGIServer/0.2") -> None:
     """What every server of Django's does."""
-    request_started.send(sender=WSGIHandler)
+    request_started.send(sender=WSGIHandler, environ={"SERVER_SOFTWARE": server})
 
 
 def test_nothing_runs_unless_it_is_told_to(configure: Any) -> None:
@@ -87,6 +89,26 @@ def test_the_first_request_starts_it(fake: Any) -> None:
     request_comes()
     request_comes()
     assert fake.started == 1
+
+
+def test_an_asgi_server_starts_it(fake: Any) -> None:
+    """It has no word for who it is."""
+    request_started.send(sender=ASGIHandler, scope={})
+    assert fake.started == 1
+
+
+def test_a_script_does_not_start_it(fake: Any) -> None:
+    """Whoever calls the application without a server only wants a page."""
+    request_started.send(sender=WSGIHandler, environ={})
+    assert not fake.started
+
+
+def test_gunicorn_without_hooks(fake: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """It works, and the log names what works better."""
+    request_comes("gunicorn/27.0.1")
+    request_comes("gunicorn/27.0.1")
+    assert fake.started == 1
+    assert caplog.text.count("python:conversimple.integrations.gunicorn") == 1
 
 
 def test_a_test_does_not_start_it(fake: Any) -> None:
