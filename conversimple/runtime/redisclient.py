@@ -102,7 +102,7 @@ def problem_of(error: exceptions.RedisError, address: str) -> str:
         text = "it refuses a command that carries the password"
     for kind, cure in _CURES:
         if isinstance(error, kind):
-            return f"{text or kind.__name__}: {cure}"
+            return f"{text or type(error).__name__}: {cure}"
     return text
 
 
@@ -120,6 +120,10 @@ _CURES: tuple[tuple[Any, str], ...] = (
     (exceptions.NoPermissionError, "give the address's user the right to do so"),
     (exceptions.OutOfMemoryError, "make room, or raise its maxmemory"),
     (exceptions.ReadOnlyError, "name the server that may be written, not a replica"),
+    (
+        (exceptions.AskError, exceptions.ClusterDownError),
+        "it is of a cluster, and has not this customer's keys: name the node that has",
+    ),
     (
         exceptions.TimeoutError,
         "see whether it is overloaded, or a firewall is in between",
