@@ -21,8 +21,12 @@ LEASE = 15.0
 class Claims(Protocol):
     """The claims of one worker. Any thread may call any method.
 
-    All but `holds` may wait for a disk or a server, for seconds at most, and may raise
-    a `ClaimsError` when it cannot be used.
+    All but `holds` may wait for a disk or a server, for seconds at most, and raise a
+    `ClaimsError` when it cannot be used; what was held then, is until its lease ends,
+    or, if it was to be released, is not. They belong to the process that opened them:
+    a forked child holds nothing, may only close them, and opens its own.
+
+    What nobody ends is forgotten a day after it was last held or noted.
     """
 
     def note(self, name: str, kind: str) -> None:
@@ -30,7 +34,7 @@ class Claims(Protocol):
 
         Args:
             name: such as the id of a conversation.
-            kind: what has to serve it, such as the id of an agent.
+            kind: what has to serve it, such as the id of an agent; the last one counts.
         """
 
     def free(self) -> dict[str, str]:
@@ -40,10 +44,11 @@ class Claims(Protocol):
         """
 
     def take(self, name: str, kind: str) -> bool:
-        """Claim something, and note it; one worker at most holds it at any time.
+        """Note something, and claim it; one worker at most holds it at any time.
 
         Returns:
-            Whether it is held by this worker now; True also if it was before.
+            Whether it is held by this worker now; True also if it was before. Only
+            `holds` tells whether it still is.
         """
 
     def holds(self, name: str) -> bool:
@@ -62,7 +67,7 @@ class Claims(Protocol):
 
         Returns:
             What this worker held and has lost: another may serve it already. It is
-            told once.
+            told once. A lease that has ended, and that nobody took, is held again.
         """
 
     def release(self, name: str, over: bool) -> None:
@@ -71,11 +76,15 @@ class Claims(Protocol):
         Args:
             name: nothing happens if it is not held, and not over.
             over: it has come to its end, also if nobody held it: nobody has to serve
-                it any more. Otherwise another worker may take it at once.
+                it any more. If another worker holds it, that one does until it gives
+                it back, and nobody after it. Otherwise another may take it at once.
         """
 
     def close(self) -> None:
-        """Give back everything that is held, for others to take at once."""
+        """Give back everything that is held, for others to take at once.
+
+        What is shared with others cannot be used any more after this.
+        """
 
 
 def open_claims(place: str | None, customer_id: str, lease: float = LEASE) -> Claims:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -154,7 +155,7 @@ def test_customers_share_nothing_but_the_place(opened: Opening) -> None:
 
 
 @settings(
-    max_examples=50,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -194,6 +195,59 @@ def test_a_killed_worker_loses_what_it_holds(place: str, opened: Opening) -> Non
         assert claims.take("conv_1", "shop")
 
 
+#: What a worker does; the numbers are of workers and names.
+STEPS = st.one_of(
+    st.tuples(st.just("note"), st.integers(0, 2), st.integers(0, 3)),
+    st.tuples(st.just("take"), st.integers(0, 2), st.integers(0, 3)),
+    st.tuples(st.just("release"), st.integers(0, 2), st.integers(0, 3)),
+    st.tuples(st.just("end"), st.integers(0, 2), st.integers(0, 3)),
+    st.tuples(st.just("reopen"), st.integers(0, 2), st.just(0)),
+)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=st.lists(STEPS, max_size=30))
+def test_any_steps_end_where_they_should(
+    opened: Opening, steps: list[tuple[str, int, int]]
+) -> None:
+    """What workers hold and find free is what a dictionary says."""
+    customer = uuid.uuid4().hex
+    workers = [opened(customer) for _ in range(3)]
+    noted: dict[str, str] = {}
+    held: dict[str, int] = {}
+    for count, (step, worker, number) in enumerate(steps):
+        name, kind, claims = f"conv_{number}", str(count), workers[worker]
+        is_mine = held.get(name) == worker
+        if step in ("note", "take"):
+            noted[name] = kind
+        if step == "note":
+            claims.note(name, kind)
+        elif step == "take":
+            assert claims.take(name, kind) == (held.setdefault(name, worker) == worker)
+        elif step == "reopen":
+            claims.close()
+            workers[worker] = opened(customer)
+            held = {n: holder for n, holder in held.items() if holder != worker}
+        else:
+            claims.release(name, over=step == "end")
+            if is_mine:
+                del held[name]
+            if step == "end":
+                noted.pop(name, None)
+        free = {n: kind for n, kind in noted.items() if n not in held}
+        for number, claims in enumerate(workers):
+            assert claims.free() == free
+            assert claims.renew() == []
+            for name in noted.keys() | held.keys():
+                assert claims.holds(name) == (held.get(name) == number)
+    for claims in workers:
+        claims.close()
+
+
 #: Takes all that it can of a number of names, at the moment that it is told to.
 RIVAL = WORKER + """
 print("ready")
@@ -221,11 +275,13 @@ def _race(place: str, names: int, workers: int, before: Callable[[], object]) ->
             assert late.free() == {}
 
 
+@pytest.mark.slow
 def test_a_name_is_taken_by_one_of_many(place: str) -> None:
     """However many processes want it at the same moment."""
     _race(place, names=200, workers=8, before=lambda: None)
 
 
+@pytest.mark.slow
 def test_what_the_dead_held_is_taken_by_one_of_many(
     place: str, opened: Opening
 ) -> None:
