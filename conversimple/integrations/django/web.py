@@ -19,7 +19,6 @@ from django.core.signals import request_started
 from django.utils.autoreload import autoreload_started
 
 from conversimple.errors import ConfigurationError
-
 from conversimple.integrations.embedding import Embedding
 from conversimple.integrations.gunicorn import WITHOUT_HOOKS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,15 @@ import django
 import pytest
 from django.conf import settings
 from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.test import override_settings
+
+from conversimple.local import Call, Conversation
+
+#: How many calls run at once, and how long each may take.
+AT_ONCE = 40
+PATIENCE = 20.0
 
 #: Removed by `database`; its name is part of what the settings say.
 FOLDER = tempfile.mkdtemp(prefix="conversimple-django-")
@@ -83,8 +91,7 @@ def counted(database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted
     """Counts from here on; this thread has no connection at first."""
     counted = Counted()
     connections.close_all()
-    wrapper = type(connections["default"])
-    close = wrapper._close
+    close = BaseDatabaseWrapper.close
 
     def count_opened(**_: Any) -> None:
         counted.opened += 1
@@ -93,10 +100,23 @@ def counted(database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted
         counted.closed += self.connection is not None
         close(self)
 
-    monkeypatch.setattr(wrapper, "_close", count_closed)
+    monkeypatch.setattr(BaseDatabaseWrapper, "close", count_closed)
     connection_created.connect(count_opened)
     yield counted
     connection_created.disconnect(count_opened)
+
+
+def call_often(
+    caller: Conversation, names: tuple[str, ...], number: int, **arguments: Any
+) -> list[Any]:
+    """Call tools by turns, some at once; what all of them returned."""
+    running: deque[Call] = deque()
+    answers: list[Any] = []
+    for i in range(number):
+        running.append(caller.request(names[i % len(names)], arguments))
+        if len(running) == AT_ONCE:
+            answers.append(running.popleft().result(PATIENCE))
+    return answers + [call.result(PATIENCE) for call in running]
 
 
 @pytest.fixture

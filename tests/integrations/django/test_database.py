@@ -22,7 +22,7 @@ from conversimple.integrations.django.database import (
 from conversimple.local import Conversation, LocalPlatform
 from tests.conftest import WAIT, Seen
 
-from .conftest import Counted
+from .conftest import Counted, call_often
 from .stock.agents import Clerk
 from .stock.models import Thing
 
@@ -54,9 +54,7 @@ def test_each_tool_closes_what_it_opened(
 @pytest.mark.slow
 def test_a_thousand_calls(counted: Counted, caller: Conversation) -> None:
     """Connections opened are connections closed."""
-    calls = [caller.request(BOTH[i % 2], {"name": "pen"}) for i in range(1000)]
-    for call in calls:
-        call.result(60.0)
+    call_often(caller, BOTH, 1000, name="pen")
     assert counted.opened == counted.closed == 1000
     assert Thing.objects.count() == 1000
 
