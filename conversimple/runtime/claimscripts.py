@@ -60,10 +60,7 @@ local function read(lease)
 end
 local function holder(name) return read(redis.call('HGET', LEASES, name)) end
 
-local function see(name)
-  redis.call('ZADD', SEEN, exact(now), name)
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, 2 * DAY) end
-end
+local function see(name) redis.call('ZADD', SEEN, exact(now), name) end
 local function note(name, kind)
   redis.call('HSET', KINDS, name, kind)
   see(name)
@@ -73,20 +70,25 @@ local function lend(name, worker, lease, serial)
   redis.call('HSET', LEASES, name, ends .. ' ' .. worker .. ' ' .. serial)
   see(name)
 end
+local function keep_keys()
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, 2 * DAY) end
+end
 """
 
 #: ARGV: name, kind.
 NOTE = f"""{_COMMON}
 note(ARGV[1], ARGV[2])
+keep_keys()
 """
 
 #: ARGV: worker, lease, name, kind, serial. Returns 1 if it is this worker's.
 TAKE = f"""{_COMMON}
 local worker, lease, name = ARGV[1], ARGV[2], ARGV[3]
 note(name, ARGV[4])
-if (holder(name) or worker) ~= worker then return 0 end
-lend(name, worker, lease, ARGV[5])
-return 1
+local is_free = (holder(name) or worker) == worker
+if is_free then lend(name, worker, lease, ARGV[5]) end
+keep_keys()
+return is_free and 1 or 0
 """
 
 #: ARGV: worker, lease; name, kind, serial of each. Returns 1 for each that is kept.
@@ -103,6 +105,7 @@ for i = 3, #ARGV, 3 do
     kept[#kept + 1] = 0
   end
 end
+keep_keys()
 return kept
 """
 
@@ -118,6 +121,7 @@ for i = 3, #ARGV, 2 do
   if over and (ours or not current) then redis.call('ZREM', SEEN, name) end
   if ours and not over then see(name) end
 end
+keep_keys()
 """
 
 #: Returns name and kind of each that nobody holds.

@@ -27,7 +27,8 @@ class FileClaims:
     holders, who learn of it at their next `renew`.
 
     Args:
-        folder: made, for this user alone, if it is not there; on a local disk.
+        folder: made, for this user alone, if it is not there; on a local disk, which
+            containers of one machine may share.
         customer_id: whose names; those of others may be in the same folder.
         clock: what the time stamps of files are compared with.
 
@@ -44,8 +45,9 @@ class FileClaims:
                 'claims="file:…" needs flock, which this system does not have; use '
                 'claims="redis://…"'
             )
-        self._folder = folder
-        self._inside = folder_of(folder, customer_id)
+        # The process may go elsewhere, as a daemon does.
+        self._folder = os.path.abspath(folder)
+        self._inside = folder_of(self._folder, customer_id)
         self._workers = os.path.join(self._inside, "worker")
         self._names = ClaimFolder(self._inside, customer_id, self._is_alive, clock)
         self._pid = os.getpid()

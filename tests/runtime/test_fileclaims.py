@@ -231,3 +231,17 @@ def test_threads_of_a_worker_share_what_it_holds(
         thread.join()
     assert not failures
     assert set(other.free()) == {f"{t}-{n}" for t in range(4) for n in range(1, 20, 2)}
+
+
+def test_a_folder_is_where_it_was_when_it_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a process that becomes a daemon, and goes elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    one = FileClaims("claims", "c1")
+    other = FileClaims(str(tmp_path / "claims"), "c1")
+    monkeypatch.chdir("/")
+    assert one.take("conv_1", "shop")
+    assert not other.take("conv_1", "shop")
+    one.close()
+    other.close()

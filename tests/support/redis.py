@@ -122,6 +122,7 @@ class RedisServer:
             ["sh", "-c", GUARD, "sh", self._program, *DEFAULTS, *self._places()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
             # Ctrl-C is for the tests, which end it.
             start_new_session=True,
