@@ -53,6 +53,8 @@ def open_journal(settings: Settings) -> Journal:
 
     Raises:
         JournalError: it cannot be used; the message names the cure.
+        ConfigurationError: the address is none, the package for it is missing, or the
+            server does not promise what the settings ask for.
     """
     place, full = settings.journal, settings.journal_synchronous == "full"
     assert place is not None
@@ -60,7 +62,8 @@ def open_journal(settings: Settings) -> Journal:
     if is_address(place):
         from .runtime import redisjournal
 
-        return redisjournal.open_journal(str(place), settings.customer_id)
+        address = str(place)
+        return redisjournal.open_journal(address, settings.customer_id, full=full)
     from .runtime import journal
 
     return journal.open_journal(place, settings.customer_id, full=full)
