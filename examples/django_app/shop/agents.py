@@ -18,24 +18,24 @@ class ShopAgent(ConversimpleAgent):
         return dict(Product.objects.values_list("name", "stock"))
 
     @tool("Place an order, after the caller has agreed to it", once_per="arguments")
-    def place_order(self, product: str, number: int, customer: str) -> dict[str, Any]:
+    def place_order(self, product: str, quantity: int, customer: str) -> dict[str, Any]:
         """The same method takes the orders of the web page.
 
         Args:
             product: its name, as list_products gives it
-            number: how many of it, at least 1
+            quantity: how many of it, at least 1
             customer: the caller's name
         """
-        if number < 1:
-            raise ToolError("How many? Ask the caller for a number.")
+        if quantity < 1:
+            raise ToolError("How many? Ask the caller.")
         try:
             found = Product.objects.get(name__iexact=product.strip())
-            order = found.order(number, customer, by_voice=True)
+            order = found.order(quantity, customer, by_voice=True)
         except Product.DoesNotExist:
             raise ToolError(f"The shop does not sell {product}.") from None
         except OutOfStock as error:
             raise ToolError(str(error)) from error
-        return {"order": order.pk, "product": found.name, "number": number}
+        return {"order": order.pk, "product": found.name, "quantity": quantity}
 
     @tool_async("Tell what a customer has ordered, the newest order first")
     async def list_orders(self, customer: str) -> list[dict[str, Any]]:
@@ -46,6 +46,6 @@ class ShopAgent(ConversimpleAgent):
         """
         orders = Order.objects.filter(customer__iexact=customer)[:10]
         return [
-            {"order": each.pk, "product": each.product.name, "number": each.number}
+            {"order": each.pk, "product": each.product.name, "quantity": each.quantity}
             async for each in orders.select_related("product")
         ]

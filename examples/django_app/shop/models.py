@@ -24,18 +24,18 @@ class Product(models.Model):
         return str(self.name)
 
     @transaction.atomic
-    def order(self, number: int, customer: str, *, by_voice: bool = False) -> Order:
+    def order(self, quantity: int, customer: str, *, by_voice: bool = False) -> Order:
         """Take some out of the stock, for a customer.
 
         Raises:
             OutOfStock: there are not so many.
         """
         # In one statement: others may be ordering the same at this moment.
-        enough = Product.objects.filter(pk=self.pk, stock__gte=number)
-        if not enough.update(stock=models.F("stock") - number):
+        enough = Product.objects.filter(pk=self.pk, stock__gte=quantity)
+        if not enough.update(stock=models.F("stock") - quantity):
             raise OutOfStock(f"There are not so many {self}s.")
         placed: Order = self.orders.create(
-            number=number, customer=customer, by_voice=by_voice
+            quantity=quantity, customer=customer, by_voice=by_voice
         )
         return placed
 
@@ -44,7 +44,7 @@ class Order(models.Model):
     """Somebody ordered something, on the page or by voice."""
 
     product = models.ForeignKey(Product, models.PROTECT, related_name="orders")
-    number = models.PositiveIntegerField()
+    quantity = models.PositiveIntegerField()
     customer = models.CharField(max_length=50)
     by_voice = models.BooleanField(default=False)
     placed = models.DateTimeField(auto_now_add=True)
@@ -55,4 +55,4 @@ class Order(models.Model):
         ordering = ("-id",)
 
     def __str__(self) -> str:
-        return f"{self.number} × {self.product} for {self.customer}"
+        return f"{self.quantity} × {self.product} for {self.customer}"

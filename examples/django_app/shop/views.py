@@ -15,7 +15,7 @@ class OrderForm(forms.Form):
     """An order that is placed on the page."""
 
     product = forms.ModelChoiceField(Product.objects.all())
-    number = forms.IntegerField(min_value=1, initial=1)
+    quantity = forms.IntegerField(min_value=1, initial=1)
     customer = forms.CharField(max_length=50)
 
 
@@ -35,8 +35,8 @@ def index(request: HttpRequest) -> HttpResponse:
 def _is_placed(form: OrderForm) -> bool:
     told = form.cleaned_data
     try:
-        told["product"].order(told["number"], told["customer"])
+        told["product"].order(told["quantity"], told["customer"])
     except OutOfStock as error:
-        form.add_error("number", str(error))
+        form.add_error("quantity", str(error))
         return False
     return True

@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
                         verbose_name="ID",
                     ),
                 ),
-                ("number", models.PositiveIntegerField()),
+                ("quantity", models.PositiveIntegerField()),
                 ("customer", models.CharField(max_length=50)),
                 ("by_voice", models.BooleanField(default=False)),
                 ("placed", models.DateTimeField(auto_now_add=True)),
