@@ -22,6 +22,8 @@ from .plan import Plan
 logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 10.0
+#: Seconds that an application gets to be made, where no hook tells when it is.
+APPLICATION_IS_MADE = 1.0
 #: What the end of an interpreter may wait for, once its agents have left by themselves.
 AT_EXIT = 1.0
 
@@ -60,6 +62,8 @@ class Embedding:
         self._lives: dict[int, Life] = {}
         _all.add(self)
         uwsgi.attach(start_all, stop_all)
+        if uwsgi.is_worker():
+            self.start_or_say(APPLICATION_IS_MADE)
 
     def check(self, *, key: bool = True) -> list[str]:
         """What is wrong with the settings, in words that name the cure.
@@ -83,10 +87,22 @@ class Embedding:
         if problems := self.check():
             raise ConfigurationError("; ".join(problems))
         life = self._life()
+        life.begun = True
         if not life.pulse.runs:
             _stop_at_exit()
             _running.add(self)
         life.pulse.start(after)
+
+    def start_or_say(self, after: float = 0.0) -> None:
+        """Start; what is wrong is told in the log, and pages are served all the same.
+
+        Args:
+            after: seconds to wait before.
+        """
+        try:
+            self.start(after)
+        except ConfigurationError as error:
+            logger.error("the agents are not started: %s", error)
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Finish and answer what runs, leave, and let others take over; waits for it.
@@ -96,6 +112,11 @@ class Embedding:
         """
         self._life().pulse.stop(timeout)
         _running.discard(self)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was ever started in this process."""
+        return self._life().begun
 
     @property
     def started(self) -> bool:
@@ -149,11 +170,10 @@ def embeddings() -> list[Embedding]:
 def start_all() -> None:
     """Start all of this process: for the hooks of servers.
 
-    Raises:
-        ConfigurationError: the settings of one are wrong.
+    What is wrong with the settings is told in the log: pages are served all the same.
     """
     for embedding in embeddings():
-        embedding.start()
+        embedding.start_or_say()
 
 
 def stop_all(timeout: float = STOP_TIMEOUT) -> None:

@@ -58,10 +58,12 @@ class Life:
 
     Attributes:
         pulse: starts and stops it.
+        begun: it was started once.
     """
 
     def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
         self.pulse = Pulse(self._beat, self._end, "conversimple-embedding")
+        self.begun = False
         self._plan = plan
         self._clock = clock
         self._claims: Claims | None = None

@@ -99,6 +99,8 @@ class Plan:
             yield from self._problems_of(cls)
         if self.workers not in WORKERS:
             yield f"workers must be 'one' or 'all', not {self.workers!r}"
+        if not isinstance(self.dispatch, bool):
+            yield f"dispatch must be True or False, not {self.dispatch!r}"
         try:
             # The key that is made up stands for one that is to come.
             absent = {} if key else {"api_key": "any"}

@@ -1,20 +1,15 @@
 """uWSGI: each worker starts after it was forked, and stops before it ends.
 
-Nothing has to be configured for that. With ``--lazy-apps`` or without, uWSGI calls its
-hook when the application is loaded and the worker is there.
+Nothing has to be configured for that. With ``--lazy-apps`` the application is loaded
+when the hooks were called already: whatever it makes then is in a worker.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
-
-from ..errors import ConfigurationError
-
-logger = logging.getLogger(__name__)
 
 _attached = False
 
@@ -29,15 +24,17 @@ def attach(start: Callable[[], None], stop: Callable[[], None]) -> None:
 
     def forked() -> None:
         # Mules and spoolers serve no requests.
-        if not uwsgi.worker_id():
-            return
-        try:
+        if is_worker():
             start()
-        except ConfigurationError as error:
-            logger.error("the agents are not started: %s", error)
 
     _after_fork(uwsgi, forked)
     _at_exit(uwsgi, stop)
+
+
+def is_worker() -> bool:
+    """Whether this is a worker of uWSGI, in which an application is being loaded."""
+    uwsgi = _uwsgi()
+    return uwsgi is not None and bool(uwsgi.worker_id())
 
 
 def _uwsgi() -> Any:

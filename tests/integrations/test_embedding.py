@@ -13,6 +13,7 @@ import pytest
 
 from conversimple import ConfigurationError
 from conversimple.integrations import embedding as module
+from conversimple.integrations import uwsgi
 from conversimple.integrations.embedding import (
     Embedding,
     embeddings,
@@ -106,6 +107,24 @@ def test_the_hooks_see_all_of_them(platform: LocalPlatform, make: Any) -> None:
     eventually(lambda: platform.agents == 2)
     stop_all(5.0)
     assert platform.agents == 0
+
+
+def test_a_mistake_is_said(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """It keeps nobody else from starting."""
+    wrong, right = make(options={"api_key": None}), make()
+    start_all()
+    assert "CONVERSIMPLE_API_KEY" in caplog.text
+    assert right.begun and not wrong.begun
+
+
+def test_it_begins_by_itself_in_a_worker(
+    platform: LocalPlatform, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of uWSGI, which loads applications late, and tells nobody."""
+    monkeypatch.setattr(module, "APPLICATION_IS_MADE", 0.0)
+    monkeypatch.setattr(uwsgi, "is_worker", lambda: True)
+    make()
+    platform.wait_for_agent(5.0)
 
 
 def test_what_runs_is_kept(platform: LocalPlatform, make: Any) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from conversimple import ConfigurationError
 from conversimple.integrations import uwsgi
 
 
@@ -44,15 +43,11 @@ def test_mules_run_nothing(server: Any) -> None:
     assert done == []
 
 
-def test_a_mistake_is_said(server: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """uWSGI has no other way to tell."""
-
-    def start() -> None:
-        raise ConfigurationError("what is wrong")
-
-    uwsgi.attach(start, lambda: None)
-    server.post_fork_hook()
-    assert "what is wrong" in caplog.text
+def test_who_is_a_worker(server: Any) -> None:
+    """Of uWSGI; nobody is, elsewhere."""
+    assert uwsgi.is_worker()
+    server.worker_id = lambda: 0
+    assert not uwsgi.is_worker()
 
 
 def test_the_decorators_are_used_where_they_are(
@@ -72,3 +67,4 @@ def test_nothing_happens_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uwsgi", None)
     uwsgi.attach(lambda: None, lambda: None)
     assert not uwsgi._attached
+    assert not uwsgi.is_worker()
