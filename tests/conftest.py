@@ -21,6 +21,8 @@ from tests.support.redis import redis_process, redis_server  # noqa: F401
 from tests.support.scripted import CHANNEL, ScriptedServer
 from tests.support.threads import no_thread_left
 
+pytest_plugins = ["tests.support.parts"]
+
 #: Seconds after which a test that waits has failed.
 WAIT = 5.0
 

@@ -37,6 +37,7 @@ from conversimple.core.answers import Options
 from conversimple.core.session import Session
 from conversimple.core.states import ConnectionState
 from conversimple.errors import JournalError
+from tests.support.examples import examples
 
 TOPIC = "customer:c1"
 TIMESTAMP = "2026-01-31T12:00:00+00:00"
@@ -66,7 +67,9 @@ JSON = st.recursive(
 
 #: A busy machine is no reason to fail.
 patient = settings(
-    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None,
+    max_examples=examples(50),
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
 

@@ -16,6 +16,7 @@ from conversimple.core.calls import HEAP_SLACK, MAX_RUNNING, Calls, Limits
 from conversimple.core.keys import Key, key_of
 from conversimple.core.messages import ToolCall
 from tests.core.helpers import patient, tool_call
+from tests.support.examples import examples
 
 NEVER = float("inf")
 
@@ -570,6 +571,6 @@ class CallsMachine(RuleBasedStateMachine):
 
 
 CallsMachine.TestCase.settings = settings(
-    patient, max_examples=80, stateful_step_count=30
+    patient, max_examples=examples(80), stateful_step_count=30
 )
 TestCalls = CallsMachine.TestCase

@@ -19,6 +19,7 @@ from conversimple.core.executions import (
 from conversimple.core.keys import key_of
 from conversimple.core.messages import ToolCall
 from tests.core.helpers import patient, tool_call
+from tests.support.examples import examples
 
 OSLO = Once("conv_1", "get_weather", b"oslo")
 SUNNY = Success('"sunny"')
@@ -186,6 +187,6 @@ class ExecutionsMachine(RuleBasedStateMachine):
 
 
 ExecutionsMachine.TestCase.settings = settings(
-    patient, max_examples=60, stateful_step_count=30
+    patient, max_examples=examples(60), stateful_step_count=30
 )
 TestExecutions = ExecutionsMachine.TestCase

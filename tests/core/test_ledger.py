@@ -26,6 +26,7 @@ from conversimple.core.ledger import (
     Record,
 )
 from tests.core.helpers import patient
+from tests.support.examples import examples
 
 NEVER = float("inf")
 #: What the ids of a call take.
@@ -658,7 +659,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 LedgerMachine.TestCase.settings = settings(
-    patient, max_examples=120, stateful_step_count=40
+    patient, max_examples=examples(120), stateful_step_count=40
 )
 TestLedger = LedgerMachine.TestCase
 

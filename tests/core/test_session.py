@@ -25,6 +25,7 @@ from tests.core.helpers import (
     names_of,
     patient,
 )
+from tests.support.examples import examples
 
 REGISTER = "register_conversation_tools"
 RESPONSE = "tool_call_response"
@@ -654,7 +655,7 @@ FIELDS = st.dictionaries(
 )
 
 
-@settings(patient, max_examples=40)
+@settings(patient, max_examples=examples(40))
 @given(
     st.lists(
         st.tuples(

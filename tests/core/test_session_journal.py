@@ -31,6 +31,7 @@ from tests.core.helpers import (
     patient,
     tool_call,
 )
+from tests.support.examples import examples
 
 ONE, TWO = Key("conv_1", "call_1"), Key("conv_1", "call_2")
 OSLO = b"oslo"
@@ -673,7 +674,7 @@ class Process:
 
 
 @given(st.lists(FACTS, max_size=50))
-@settings(patient, max_examples=200)
+@settings(patient, max_examples=examples(200))
 def test_no_history_of_a_journaled_agent_loses_its_way(
     facts: list[tuple[float, str, int]],
 ) -> None:

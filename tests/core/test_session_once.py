@@ -12,6 +12,7 @@ from conversimple.core.calls import Limits, Offer
 from conversimple.core.events import Failure, Outcome, Success
 from conversimple.core.ledger import Ledger
 from tests.core.helpers import SessionDriver, in_conversation, patient
+from tests.support.examples import examples
 
 OSLO, ROME = b"oslo", b"rome"
 SUNNY = Success('"sunny"')
@@ -335,7 +336,7 @@ FACTS = st.tuples(
     st.sampled_from([SUNNY, CRASHED, DECLINED]),
     st.integers(1, 3),
 )
-@settings(patient, max_examples=150)
+@settings(patient, max_examples=examples(150))
 def test_nothing_is_done_twice_and_every_call_is_answered(
     facts: list[tuple[float, str, int]], outcome: Outcome, permits: int
 ) -> None:

@@ -16,6 +16,7 @@ from conversimple.core.ledger import Ledger
 from conversimple.core.quarantine import LOSSES_TO_BELIEVE
 from conversimple.core.states import ConnectionState
 from tests.core.helpers import SessionDriver, in_conversation, joined, names_of, patient
+from tests.support.examples import examples
 
 NEVER = float("inf")
 GIVEN_UP = "given up: the platform fails each time it gets this answer"
@@ -565,7 +566,7 @@ def happen(
     st.booleans(),
     st.sampled_from([0.0, 0.05, 0.4, 3.0]),
 )
-@settings(patient, max_examples=150)
+@settings(patient, max_examples=examples(150))
 def test_a_session_gets_on_by_its_deadlines_alone(
     facts: Sequence[tuple[float, str, int]],
     poison: frozenset[int],

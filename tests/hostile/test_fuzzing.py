@@ -22,6 +22,7 @@ from tests.core.helpers import (
     names_of,
     patient,
 )
+from tests.support.examples import examples
 
 MEGABYTE = 1_000_000
 
@@ -349,7 +350,7 @@ SPEECH = st.binary() | st.text() | JSON.map(json.dumps) | mutated() | damaged()
 
 
 @pytest.mark.slow
-@settings(patient, max_examples=300)
+@settings(patient, max_examples=examples(300))
 @given(SPEECH)
 def test_any_bytes_are_a_frame_or_none(text: str | bytes) -> None:
     """Nothing but a FrameError comes out, and it repeats nothing."""
@@ -361,7 +362,7 @@ def test_any_bytes_are_a_frame_or_none(text: str | bytes) -> None:
     messages.parse(frame.event, frame.payload)
 
 
-@settings(patient, max_examples=300)
+@settings(patient, max_examples=examples(300))
 @given(st.sampled_from([event for event, _ in MESSAGES.values()]) | LETTERS, ANYTHING)
 def test_any_payload_has_a_meaning(event: str, payload: Any) -> None:
     """Parsing raises nothing, and what it calls an id can be echoed."""
@@ -377,7 +378,7 @@ def test_any_payload_has_a_meaning(event: str, payload: Any) -> None:
 
 
 @pytest.mark.slow
-@settings(patient, max_examples=150)
+@settings(patient, max_examples=examples(150))
 @given(st.lists(SPEECH, max_size=12), st.sampled_from([1, 2]), st.booleans())
 def test_any_speech_leaves_a_session_that_serves(
     speech: list[str | bytes], version: int, scoped: bool
@@ -407,7 +408,7 @@ def test_any_speech_leaves_a_session_that_serves(
 
 
 @pytest.mark.slow
-@settings(patient, max_examples=100)
+@settings(patient, max_examples=examples(100))
 @given(st.lists(SPEECH, max_size=8))
 def test_before_the_join_nothing_is_said(speech: list[str | bytes]) -> None:
     """The platform may talk; it hears the join, and waits for it, or is left."""

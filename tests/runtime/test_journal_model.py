@@ -17,6 +17,7 @@ from conversimple.errors import JournalError
 from conversimple.runtime import journal as journal_module
 from conversimple.runtime.journal import CALL_AGE, DELIVERED_AFTER, open_journal
 from tests.runtime.notes import EVENT, Wall, break_disk
+from tests.support.examples import examples
 
 BUDGET = 100
 
@@ -285,4 +286,6 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournal = JournalMachine.TestCase
-TestJournal.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestJournal.settings = settings(
+    max_examples=examples(30), stateful_step_count=30, deadline=None
+)
