@@ -2,6 +2,8 @@
 
 The agent and its tools:
     `ConversimpleAgent`, `tool`, `tool_async`, `ToolCall`, `current_call`
+Many conversations at once:
+    `ConversimpleDispatcher`
 What it says about itself:
     `ConnectionState`, `Health`, `StopReport`, `Settings`
 What it raises:
@@ -17,6 +19,7 @@ if typing.TYPE_CHECKING:
     from .core.events import Health, StopReport
     from .core.messages import ToolCall, current_call
     from .core.states import ConnectionState
+    from .dispatcher import ConversimpleDispatcher
     from .errors import (
         AgentStateError,
         CertificateRejected,
@@ -48,6 +51,7 @@ else:
             ".core.events": ("Health", "StopReport"),
             ".core.messages": ("ToolCall", "current_call"),
             ".core.states": ("ConnectionState",),
+            ".dispatcher": ("ConversimpleDispatcher",),
             ".errors": (
                 "AgentStateError",
                 "CertificateRejected",
@@ -82,6 +86,7 @@ __all__ = [
     "ConnectionLost",
     "ConnectionState",
     "ConversimpleAgent",
+    "ConversimpleDispatcher",
     "ConversimpleError",
     "HandshakeRefused",
     "Health",

@@ -20,6 +20,7 @@ PUBLIC = [
     "ConnectionLost",
     "ConnectionState",
     "ConversimpleAgent",
+    "ConversimpleDispatcher",
     "ConversimpleError",
     "HandshakeRefused",
     "Health",

@@ -81,6 +81,11 @@ class Residents:
             resident.leave(LEAVE_WITHIN)
         _join(residents)
 
+    @property
+    def leaving(self) -> bool:
+        """Whether they have been told to."""
+        return self._leaving
+
     def _close(self) -> list[Resident]:
         with self._lock:
             self._leaving = True
@@ -94,6 +99,11 @@ def leave_at_exit(resident: Resident) -> None:
         AgentStateError: it ends already.
     """
     _here().add(resident)
+
+
+def is_leaving() -> bool:
+    """Whether the interpreter ends, so that agents stop which nobody stopped."""
+    return _here().leaving
 
 
 def listed(calls: Iterable[ToolCall]) -> str:

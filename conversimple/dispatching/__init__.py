@@ -1,0 +1,1 @@
+"""What a dispatcher is made of: its catalogue of agents, its thread, and its claims."""

@@ -1,0 +1,148 @@
+"""A dispatcher's claims at work: what waits for a disk or a server, and who is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
+from ..core.dispatch import Dispatch
+from ..errors import ClaimsError
+from ..runtime.claims import Claims
+from ..runtime.pulse import Pulse
+from ..runtime.strand import Strand
+from ..runtime.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+
+class Claiming:
+    """Uses the claims, one thing after another, and renews them on a thread of its own.
+
+    All methods but `close` are quick; any thread may call them.
+
+    Args:
+        claims: what is used; closed by `close`.
+        lease: seconds after which what is not renewed is lost.
+        workers: where it is used.
+        dispatch: whose facts are told.
+        tell: tells one of them, on another thread.
+        report: told of a problem, once, until the claims work again.
+    """
+
+    def __init__(
+        self,
+        claims: Claims,
+        lease: float,
+        workers: Workers,
+        dispatch: Dispatch,
+        tell: Callable[..., None],
+        report: Callable[[str], None],
+    ) -> None:
+        self._claims = claims
+        self._lease = lease
+        self._dispatch = dispatch
+        self._tell = tell
+        self._report = report
+        self._strand = Strand(lambda job: workers.submit(copy_context(), job))
+        # Only what is on the strand changes it.
+        self._broken = False
+        self._closed = False
+        self._pulse = Pulse(
+            self._renew, lambda limit: None, "conversimple-dispatch-renew"
+        )
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._pulse.start(after=self._lease / 3)
+
+    def holds(self, name: str) -> bool:
+        """Whether a conversation is ours at this moment."""
+        return self._claims.holds(name)
+
+    def take(self, name: str, kind: str) -> None:
+        """Claim a conversation."""
+        self._put(partial(self._take, name, kind))
+
+    def note(self, name: str, kind: str) -> None:
+        """Note a conversation for others."""
+        self._put(partial(self._note, name, kind))
+
+    def look(self) -> None:
+        """Look for conversations that nobody holds."""
+        self._put(self._look)
+
+    def release(self, name: str, over: bool) -> None:
+        """Give a conversation back."""
+        self._put(partial(self._release, name, over))
+
+    def close(self, timeout: float) -> None:
+        """Finish what is lined up within the time, and give back all that is left."""
+        self._strand.join(timeout)
+        self._closed = True
+        self._pulse.stop(0.0)
+        try:
+            self._claims.close()
+        except ClaimsError as error:
+            logger.error("others have to wait for what was held here: %s", error)
+
+    def _put(self, job: Callable[[], None]) -> None:
+        self._strand.put(lambda: None if self._closed else job())
+        self._strand.kick()
+
+    def _take(self, name: str, kind: str) -> None:
+        taken: bool | None = None
+        with self._using():
+            taken = self._claims.take(name, kind)
+        self._tell(self._dispatch.taken, name, taken)
+
+    def _note(self, name: str, kind: str) -> None:
+        noted = False
+        with self._using():
+            self._claims.note(name, kind)
+            noted = True
+        if not noted:
+            self._tell(self._dispatch.not_noted, name, kind)
+
+    def _look(self) -> None:
+        free: dict[str, str] | None = None
+        with self._using():
+            free = self._claims.free()
+        self._tell(self._dispatch.looked, free)
+
+    def _release(self, name: str, over: bool) -> None:
+        released = False
+        with self._using():
+            self._claims.release(name, over)
+            released = True
+        self._tell(self._dispatch.released, name, over, released)
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Use the claims inside the block, which ends if they cannot be used."""
+        try:
+            yield
+        except ClaimsError as error:
+            self._fails(error)
+            return
+        if self._broken:
+            self._broken = False
+            logger.info("the claims can be used again")
+
+    def _fails(self, error: ClaimsError) -> None:
+        if not self._broken:
+            self._broken = True
+            self._report(str(error))
+
+    def _renew(self) -> float:
+        try:
+            lost = self._claims.renew()
+        except ClaimsError as error:
+            self._put(partial(self._fails, error))
+        else:
+            # What was taken anew meanwhile is not lost.
+            names = [name for name in lost if not self._claims.holds(name)]
+            if names:
+                self._tell(self._dispatch.lost, names)
+        return self._lease / 3
