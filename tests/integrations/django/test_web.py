@@ -17,10 +17,12 @@ from conversimple.errors import ConfigurationError
 from conversimple.integrations.django import web
 from conversimple.integrations.django.database import HOST
 from conversimple.local import LocalPlatform
+from tests.conftest import WAIT
 from tests.support.threads import eventually
 
 from .conftest import Counted
 from .stock.agents import Clerk, Teller
+from .stock.models import Thing
 
 
 class Fake:
@@ -154,8 +156,21 @@ def test_a_start_that_is_refused_is_told_once(
     assert caplog.text.count("no agent runs in this process: no API key") == 1
 
 
+class Prepared(Clerk):
+    """It reads from the database when it is made."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.known = Thing.objects.count()
+
+
+@pytest.mark.parametrize("dispatch", [False, True])
 def test_an_agent_serves_from_a_web_worker(
-    counted: Counted, configure: Any, platform: LocalPlatform, tmp_path: Any
+    counted: Counted,
+    configure: Any,
+    platform: LocalPlatform,
+    tmp_path: Any,
+    dispatch: bool,
 ) -> None:
     """From the first request on, until its process ends; no connection is left."""
     configure(
@@ -163,8 +178,9 @@ def test_an_agent_serves_from_a_web_worker(
         CUSTOMER_ID="c1",
         PLATFORM_URL=platform.url,
         START_IN_WEB_WORKERS=True,
-        AGENTS=[f"{Clerk.__module__}.Clerk"],
+        AGENTS=[f"{__name__}.Prepared"],
         CLAIMS=f"file:{tmp_path}",
+        DISPATCH=dispatch,
     )
     web.prepare_web_workers()
     served = web.prepared()
@@ -172,8 +188,9 @@ def test_an_agent_serves_from_a_web_worker(
     try:
         request_comes()
         eventually(lambda: served.ready)
-        conversation = platform.start_conversation()
+        conversation = platform.announce_ready("conv_1", "clerk", "c1")
+        conversation.wait_until_registered(WAIT)
         assert conversation.call("add", name="pen") == 1
     finally:
         served.stop()
-    assert (counted.opened, counted.balance) == (1, 0)
+    assert (counted.opened, counted.balance) == (2, 0)
