@@ -26,6 +26,15 @@ RUN = """\
 Run an agent against the configured platform until SIGINT or SIGTERM. The first signal
 lets running calls finish and be answered, the second stops at once. The log goes to
 standard error; CONVERSIMPLE_LOG_LEVEL sets the level of the SDK's part of it.
+
+If a folder is named, all agents in it are run: each conversation that is ready gets an
+agent of its own, the one whose agent_id the platform names. See docs/fleet.md.
+"""
+DISPATCHER = """\
+Serve many conversations: each that is ready gets an agent of its own, of the class
+whose agent_id the platform names. The classes are found in files and packages under the
+search path. Several workers share the conversations if they are given the same --claims.
+The first SIGINT or SIGTERM hands the conversations over, the second stops at once.
 """
 PLATFORM = """\
 Serve agents on 127.0.0.1 and print one line for each event, until Ctrl-C or SIGTERM.
@@ -79,6 +88,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help()
         return 2
+    return _guarded(arguments)
+
+
+def dispatcher(argv: Sequence[str] | None = None) -> int:
+    """Run the command ``conversimple-dispatcher``; arguments and result as of `main`.
+
+    Raises:
+        SystemExit: 2 when what was typed cannot be read, 0 for help and version.
+    """
+    parser = ArgumentParser(
+        prog="conversimple-dispatcher",
+        description=DISPATCHER,
+        epilog=EXIT_CODES,
+        formatter_class=AsWritten,
+    )
+    _add_version(parser)
+    parser.set_defaults(command="run", dispatches=True, conversation_id=None)
+    _add_settings(parser)
+    parser.add_argument(
+        "--search-path",
+        dest="target",
+        metavar="PATH",
+        default=".",
+        help="a folder, file or module with the agents (default: the current folder)",
+    )
+    _add_sharing(parser)
+    _add_health(parser)
+    _add_verbose(parser)
+    return _guarded(parser.parse_args(argv))
+
+
+def _guarded(arguments: Namespace) -> int:
     try:
         return _carry_out(arguments)
     except KeyboardInterrupt:
@@ -118,8 +159,7 @@ def _parser() -> ArgumentParser:
         description="Run, try and check agents of the Conversimple platform.",
         epilog=EXIT_CODES,
     )
-    version = f"%(prog)s {__version__}"
-    parser.add_argument("--version", action="version", version=version)
+    _add_version(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, command in COMMANDS.items():
         options = commands.add_parser(
@@ -130,13 +170,22 @@ def _parser() -> ArgumentParser:
             formatter_class=AsWritten,
         )
         command.add_options(options)
-        options.add_argument(
-            "-v",
-            "--verbose",
-            action="store_true",
-            help="show the log, and the traceback of a failure",
-        )
+        _add_verbose(options)
     return parser
+
+
+def _add_version(options: ArgumentParser) -> None:
+    version = f"%(prog)s {__version__}"
+    options.add_argument("--version", action="version", version=version)
+
+
+def _add_verbose(options: ArgumentParser) -> None:
+    options.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show the log, and the traceback of a failure",
+    )
 
 
 def _add_nothing(options: ArgumentParser) -> None:
@@ -166,11 +215,59 @@ def _add_settings(options: ArgumentParser) -> None:
 
 
 def _add_run(options: ArgumentParser) -> None:
-    _add_target(options)
+    options.add_argument(
+        "target",
+        metavar="FILE_OR_MODULE[:Class]|FOLDER",
+        help="a Python file or a module, and its agent class if it has several; or a "
+        "folder, all agents of which are run",
+    )
+    options.set_defaults(dispatches=False)
     _add_settings(options)
     options.add_argument(
-        "--conversation-id", metavar="ID", help="serve this conversation only"
+        "--conversation-id",
+        metavar="ID",
+        help="serve this conversation only; not with a folder",
     )
+    _add_sharing(options)
+    _add_health(options)
+
+
+def _add_sharing(options: ArgumentParser) -> None:
+    options.add_argument(
+        "--journal",
+        metavar="FILE_OR_ADDRESS",
+        help="note calls there, so that none is run twice: a file, or a redis:// "
+        "address for many workers",
+    )
+    options.add_argument(
+        "--claims",
+        metavar="PLACE",
+        help="share the conversations of a folder's agents with other workers: "
+        "file:DIRECTORY for those of one machine, or a redis:// address",
+    )
+    options.add_argument(
+        "--lease",
+        metavar="SECONDS",
+        type=_seconds,
+        help="how long a worker may be silent before others take over; for Redis "
+        "(default: 15)",
+    )
+    options.add_argument(
+        "--max-conversations",
+        metavar="NUMBER",
+        type=_number,
+        help="how many conversations a worker serves at once at most (default: any)",
+    )
+    options.add_argument(
+        "--idle-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        help="after how long a conversation of which nothing is heard is over "
+        "(default: 3600)",
+    )
+
+
+def _add_health(options: ArgumentParser) -> None:
     options.add_argument(
         "--health-port",
         metavar="PORT",
@@ -262,6 +359,22 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds, more than 0")
+    return seconds
+
+
 class Command(NamedTuple):
     """What can be typed after ``conversimple``; the module of its name does it."""
 
@@ -273,7 +386,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("see the SDK at work", DEMO, _add_nothing),
     "dev": Command("try agents, with a console in the browser", DEV, _add_dev),
-    "run": Command("run an agent", RUN, _add_run),
+    "run": Command("run an agent, or all of a folder", RUN, _add_run),
     "platform": Command("serve agents on this machine", PLATFORM, _add_platform),
     "tools": Command("show an agent's tools", TOOLS, _add_tools),
     "call": Command("call one tool, without a platform", CALL, _add_call),

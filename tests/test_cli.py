@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,11 @@ import pytest
 
 from conversimple import ConfigurationError, ConnectionFailed, __version__, cli
 from conversimple.commands import tools
-from tests.commands.conftest import WEATHER, Typed, is_one_line, typing
+from conversimple.local import LocalPlatform
+from tests.commands.conftest import WEATHER, Typed, Write, is_one_line, typing, write
 from tests.conftest import finished, python
+
+__all__ = ["write"]
 
 Raising = Callable[[BaseException], None]
 
@@ -155,3 +159,49 @@ def test_the_help_comes_at_once() -> None:
     with python(code) as process:
         out, err = finished(process)
     assert out.splitlines()[-1] == "[]", err
+
+
+DISPATCHER = "from conversimple.cli import dispatcher; raise SystemExit(dispatcher())"
+
+
+def test_the_dispatcher_is_a_command_of_its_own(
+    platform: LocalPlatform, write: Write
+) -> None:
+    """As it was published: with the key, the platform and the search path."""
+    words = "--api-key", "key", "--platform-url", platform.url
+    path = write()
+    with python(DISPATCHER, *words, "--search-path", str(path)) as process:
+        platform.wait_for_agent()
+        conversation = platform.announce_ready("conv_1", "any")
+        assert conversation.call("greet", name="you") == "Grüß Gott, you"
+        process.send_signal(signal.SIGTERM)
+        _, err = finished(process)
+    assert process.returncode == 0, err
+
+
+def test_the_dispatcher_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its help says what it does."""
+    with pytest.raises(SystemExit) as caught:
+        cli.dispatcher(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert cli.DISPATCHER in out
+    assert "--claims" in out and "exit codes" in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--max-conversations", "0"),
+        ("--lease", "soon"),
+        ("--idle-timeout", "-1"),
+    ],
+)
+def test_numbers_that_are_none(
+    words: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are refused while they are read."""
+    with pytest.raises(SystemExit) as caught:
+        cli.dispatcher(words)
+    assert caught.value.code == 2
+    assert repr(words[1]) in capsys.readouterr().err

@@ -1,54 +1,65 @@
-"""``conversimple run``: an agent against the configured platform."""
+"""``conversimple run``: an agent, or a folder of them, against the platform."""
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
 from argparse import Namespace
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 
 from ..agent import ConversimpleAgent
-from ..runtime.healthserver import HealthServer
+from ..dispatcher import ConversimpleDispatcher
 from .failure import UsageMistake, report
 from .loading import load_agent_class
 from .logs import configure_logging
 from .making import SETTINGS, make_agent
+from .serving import Runner, health_served, leave, left
 
-THIS_MACHINE = "127.0.0.1"
+#: What only the agents of a folder can be told.
+OF_DISPATCHERS = ("claims", "lease", "max_conversations", "idle_timeout")
 
 
 def main(arguments: Namespace) -> int:
-    """Run the agent until a signal comes, or its connection fails for good."""
+    """Run until a signal comes, or the connection fails for good."""
     configure_logging()
-    typed = {name: getattr(arguments, name) for name in SETTINGS}
+    typed = {name: getattr(arguments, name) for name in (*SETTINGS, "journal")}
     given = {name: value for name, value in typed.items() if value}
-    agent = make_agent(load_agent_class(arguments.target), given)
-    if arguments.conversation_id:
-        _serve_only(agent, arguments.conversation_id)
-    with _health_served(agent, arguments.health_host, arguments.health_port):
-        code = _run(agent, arguments.verbose)
-    # The class may have a stop() of its own, and the agent has stopped already.
-    if ConversimpleAgent.stop(agent).result().abandoned:
-        _leave(code)
+    if arguments.dispatches or Path(arguments.target).is_dir():
+        runner: Runner = _dispatcher(arguments, given)
+    else:
+        runner = _agent(arguments, given)
+    with health_served(runner, arguments.health_host, arguments.health_port):
+        code = _run(runner, arguments.verbose)
+    if left(runner):
+        leave(code)
     return code
 
 
-def _health_served(
-    agent: ConversimpleAgent, host: str | None, port: int | None
-) -> AbstractContextManager[Any]:
-    if port is not None:
-        return HealthServer(agent.health, host or THIS_MACHINE, port)
-    if host is not None:
-        raise UsageMistake("--health-host needs a --health-port")
-    return nullcontext()
+def _agent(arguments: Namespace, given: dict[str, Any]) -> ConversimpleAgent:
+    for name in OF_DISPATCHERS:
+        if getattr(arguments, name) is not None:
+            option = name.replace("_", "-")
+            raise UsageMistake(
+                f"--{option} is for many conversations: name a folder with agents, or "
+                "use conversimple-dispatcher"
+            )
+    agent = make_agent(load_agent_class(arguments.target), given)
+    if arguments.conversation_id:
+        _serve_only(agent, arguments.conversation_id)
+    return agent
 
 
-def _run(agent: ConversimpleAgent, verbose: bool) -> int:
+def _dispatcher(arguments: Namespace, given: dict[str, Any]) -> ConversimpleDispatcher:
+    if arguments.conversation_id:
+        raise UsageMistake("--conversation-id needs one agent, and this is a folder")
+    typed = {name: getattr(arguments, name) for name in OF_DISPATCHERS}
+    given |= {name: value for name, value in typed.items() if value is not None}
+    return ConversimpleDispatcher(search_path=arguments.target, **given)
+
+
+def _run(runner: Runner, verbose: bool) -> int:
     try:
-        agent.run_forever()
+        runner.run_forever()
     except Exception as error:
         return report(error, verbose)
     return 0
@@ -57,11 +68,3 @@ def _run(agent: ConversimpleAgent, verbose: bool) -> int:
 def _serve_only(agent: ConversimpleAgent, conversation_id: str) -> None:
     # run_forever() starts the agent with its own start().
     setattr(agent, "start", partial(agent.start, conversation_id))
-
-
-def _leave(code: int) -> NoReturn:
-    # The interpreter would wait at its end, perhaps for ever, for the tools' threads.
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
@@ -322,3 +323,86 @@ def test_the_probes_of_the_readme(platform: LocalPlatform, write: Write) -> None
         process.send_signal(signal.SIGTERM)
         finished(process)
     assert process.returncode == 0
+
+
+CLERK = """
+from conversimple import ConversimpleAgent, tool
+
+class Clerk(ConversimpleAgent):
+    agent_id = {agent_id!r}
+
+    @tool("Add")
+    def add(self, a: int, b: int) -> int:
+        return a + b
+
+    def on_conversation_started(self, conversation_id):
+        print(self.agent_id, "started", conversation_id)
+"""
+
+
+def test_a_folder_of_agents(
+    platform: LocalPlatform, write: Write, tmp_path: Path
+) -> None:
+    """Each conversation has the agent that the platform names, until a signal comes."""
+    write(CLERK.format(agent_id="clerk"), "clerks.py")
+    write(CLERK.format(agent_id="baker"), "bakers.py")
+    words = "run", tmp_path, "--max-conversations", 2, "--health-port", 0
+    with program(*words, **environ(platform)) as process:
+        health = health_of(process)
+        platform.wait_for_agent()
+        baker = platform.announce_ready("conv_1", "baker")
+        assert baker.call("add", a=1, b=2) == 3
+        assert read_line(process.stdout) == "baker started conv_1"
+        clerk = platform.announce_ready("conv_2", "clerk")
+        assert clerk.call("add", a=1, b=2) == 3
+        assert probe(f"{health}/livez") == 200
+        eventually(lambda: probe(f"{health}/readyz") == 200)
+        process.send_signal(signal.SIGTERM)
+        out, err = finished(process)
+    assert process.returncode == 0, err
+    assert out.splitlines() == ["clerk started conv_2"]
+
+
+@pytest.mark.slow
+def test_the_agents_of_a_folder_do_not_keep_the_process(
+    platform: LocalPlatform, write: Write, tmp_path: Path
+) -> None:
+    """A second signal stops them at once, and a tool that never returns is left."""
+    write(SLOW, "slow.py")
+    with program("run", tmp_path, **environ(platform)) as process:
+        platform.wait_for_agent()
+        platform.announce_ready("conv_1", "any").request("wait", {})
+        assert read_line(process.stdout) == "started conv_1"
+        assert read_line(process.stdout) == "waiting"
+        process.send_signal(signal.SIGTERM)
+        wait_for_log(process, "draining")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["FILE", "--claims", "file:x"], "--claims is for many conversations"),
+        (["FILE", "--max-conversations", "3"], "--max-conversations is for many"),
+        (["FOLDER", "--conversation-id", "x"], "--conversation-id needs one agent"),
+        (["FOLDER", "--claims", "x"], "claims must look like"),
+        (["FOLDER"], "no agent under"),
+    ],
+)
+def test_what_does_not_go_together(
+    typed: Typed,
+    write: Write,
+    tmp_path: Path,
+    words: list[str],
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is told in one line."""
+    monkeypatch.setenv("CONVERSIMPLE_API_KEY", "key")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    places = {"FILE": str(write()), "FOLDER": str(folder)}
+    code, out, err = typed("run", *[places.get(word, word) for word in words])
+    assert (code != 0, out) == (True, "")
+    assert is_one_line(err.splitlines(keepends=True)[-1]) and problem in err
