@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,16 @@ from conversimple import (
     tool,
     tool_async,
 )
-from conversimple.core.journaling import Verdict
-from conversimple.local import LocalPlatform
-from conversimple.runtime.journal import Journal
-from tests.conftest import WAIT, Seen, python, stopped_afterwards
+from conversimple.agent import host
+from conversimple.core.answers import digest_of
+from conversimple.core.journaling import Answer, Entry, Verdict
+from conversimple.core.keys import Key
+from conversimple.core.messages import ToolCallRequest
+from conversimple.host import Host
+from conversimple.local import Call, LocalPlatform
+from conversimple.runtime.journal import Journal, open_journal
+from tests.conftest import WAIT, Seen, finished, python, stopped_afterwards
+from tests.support.redis import RedisServer
 from tests.support.threads import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
@@ -230,6 +237,227 @@ def test_an_idempotent_tool_runs_again(
         call.redeliver()
         assert call.result(WAIT) == "found"
     assert seen.items == [("look up", 5)]
+
+
+# Another process has begun it, and has lost the conversation.
+
+X = Key("conv_x", "call_x")
+REQUEST = ToolCallRequest("call_x", "charge", {"amount": 5}, "conv_x", None)
+BEGUN = Entry(X, digest_of(REQUEST), "charge")
+CHARGED = Answer(
+    X,
+    "tool_call_response",
+    json.dumps(
+        {
+            "call_id": "call_x",
+            "conversation_id": "conv_x",
+            "tool_name": "charge",
+            "result": "charged 5",
+        }
+    ),
+)
+
+
+@pytest.fixture
+def elsewhere(path: Path) -> Iterator[Journal]:
+    """The journal of a process that lives, and has begun a call."""
+    journal = open_journal(path, "c1")
+    assert journal.begin(BEGUN) is Verdict.RUN
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def verdicts(elsewhere: Journal, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """What an agent is told that asks its journal whether it may run a call."""
+    begin, told = Journal.begin, Seen()
+
+    def noted(self: Journal, entry: Entry) -> Verdict | Answer:
+        verdict = begin(self, entry)
+        told(verdict)
+        return verdict
+
+    monkeypatch.setattr(Journal, "begin", noted)
+    return told
+
+
+@contextmanager
+def heir(
+    platform: LocalPlatform, seen: Seen, path: Path, owns: bool = True
+) -> Iterator[Till]:
+    """An agent, and whether nobody else answers for its conversations."""
+    agent = Till(platform, seen, journal=path)
+    host(agent, Host(owns_conversations=owns))
+    with agent:
+        yield agent
+
+
+def asked(platform: LocalPlatform, **options: Any) -> Call:
+    """The call, asked again."""
+    conversation = platform.start_conversation("conv_x")
+    return conversation.request("charge", {"amount": 5}, call_id="call_x", **options)
+
+
+def test_an_heir_gives_the_answer_that_another_process_has_found(
+    platform: LocalPlatform, seen: Seen, path: Path, elsewhere: Journal, verdicts: Seen
+) -> None:
+    """Which must not send it itself: it waits for it, and runs nothing."""
+    with heir(platform, seen, path):
+        call = asked(platform)
+        verdicts.wait_for(Verdict.ELSEWHERE)
+        elsewhere.store([CHARGED])
+        assert call.result(WAIT) == "charged 5"
+    assert charges(seen) == []
+    assert len(call.answers) == 1
+
+
+def test_an_heir_answers_for_a_process_that_dies(
+    platform: LocalPlatform, seen: Seen, path: Path, elsewhere: Journal, verdicts: Seen
+) -> None:
+    """The outcome is unknown, as soon as that is certain."""
+    with heir(platform, seen, path):
+        call = asked(platform)
+        verdicts.wait_for(Verdict.ELSEWHERE)
+        elsewhere.close()
+        with pytest.raises(ToolCallFailed, match="outcome is unknown"):
+            call.result(WAIT)
+    assert charges(seen) == []
+
+
+def test_an_heir_waits_no_longer_than_the_caller(
+    platform: LocalPlatform, seen: Seen, path: Path, elsewhere: Journal, verdicts: Seen
+) -> None:
+    """At the deadline it is told as for any tool, and what comes later is dropped."""
+    with heir(platform, seen, path) as agent:
+        call = asked(platform, timeout_seconds=0.2)
+        with pytest.raises(ToolCallFailed, match="tool_timeout"):
+            call.result(WAIT)
+        eventually(lambda: agent.health().abandoned_threads == 0)
+        last = verdicts.items[-1]
+        assert last is Verdict.ELSEWHERE
+        elsewhere.store([CHARGED])
+        call.redeliver()
+        first, second = call.wait_for_answers(2, WAIT)
+        assert first.payload == second.payload
+    assert charges(seen) == []
+
+
+def test_an_heir_that_stops_waits_no_longer(
+    platform: LocalPlatform, seen: Seen, path: Path, elsewhere: Journal, verdicts: Seen
+) -> None:
+    """Than it is given."""
+    with heir(platform, seen, path) as agent:
+        asked(platform)
+        verdicts.wait_for(Verdict.ELSEWHERE)
+        assert agent.stop(timeout=0.2).result(WAIT).unanswered == 1
+    assert charges(seen) == []
+
+
+def test_who_is_no_heir_leaves_it_to_the_other(
+    platform: LocalPlatform, seen: Seen, path: Path, elsewhere: Journal, verdicts: Seen
+) -> None:
+    """Which hears and answers the same platform."""
+    with heir(platform, seen, path, owns=False) as agent:
+        call = asked(platform)
+        verdicts.wait_for(Verdict.ELSEWHERE)
+        assert agent.stop().result(WAIT) == StopReport()
+        assert verdicts.items == [Verdict.ELSEWHERE]
+        assert call.answers == ()
+
+
+# Shared by many workers.
+
+
+@pytest.mark.slow
+def test_agents_that_hear_everything_do_it_once(
+    platform: LocalPlatform, seen: Seen, redis_server: RedisServer
+) -> None:
+    """Each call is executed by one; who hears of it late gives the same answer."""
+    platform.broadcasts = True
+    agents = [Till(platform, seen, journal=redis_server.address) for _ in range(3)]
+    with agents[0], agents[1], agents[2]:
+        conversation = platform.start_conversation()
+        calls = [
+            conversation.request(name, {"amount": 100 * row + number})
+            for number in range(50)
+            for row, name in enumerate(("charge", "charge_async", "charge_once"))
+        ]
+        answers = [call.result(WAIT) for call in calls]
+        again = conversation.call("charge_once", amount=200)
+        for agent in agents:
+            assert agent.stop().result(WAIT) == StopReport()
+    expected = [100 * row + number for number in range(50) for row in range(3)]
+    assert answers == [f"charged {amount}" for amount in expected]
+    assert again == "charged 200"
+    assert sorted(charges(seen)) == sorted(expected)
+    assert all(is_told_one_thing(call) for call in calls)
+
+
+WORKER = """
+import os, sys, time
+from functools import partial
+from unittest.mock import patch
+from conversimple import ConversimpleAgent, tool
+from conversimple.core import session
+from conversimple.runtime import redisjournal
+
+class Till(ConversimpleAgent):
+    @tool("Charge a card")
+    def charge(self, amount: int) -> str:
+        os.write(effects, b"%d\\n" % amount)
+        time.sleep(0.01)
+        return f"charged {amount}"
+
+redisjournal.open_journal = partial(redisjournal.open_journal, lease=1.0)
+effects = os.open(sys.argv[3], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+agent = Till("key", "c1", sys.argv[1], journal=sys.argv[2], max_backoff=0.1)
+with patch.object(session, "SWEEP_INTERVAL", 0.5):
+    agent.run_forever()
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_is_killed_among_others(
+    platform: LocalPlatform, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Every call is answered, also those that it had begun, and none is done twice."""
+    platform.broadcasts = True
+    effects = tmp_path / "effects"
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(
+                python(WORKER, platform.url, redis_server.address, str(effects))
+            )
+            for _ in range(2)
+        ]
+        eventually(lambda: platform.agents == 2, timeout=20.0)
+        conversation = platform.start_conversation()
+        calls = [
+            conversation.request("charge", {"amount": number}) for number in range(120)
+        ]
+        eventually(lambda: effects.exists() and len(effects.read_text()) > 50)
+        workers[0].kill()
+        told = [_told(call) for call in calls]
+        workers[1].terminate()
+        output, errors = finished(workers[1])
+        assert workers[1].returncode == 0, errors
+    done = effects.read_text().split()
+    assert len(done) == len(set(done))
+    unknown = [text for text in told if "outcome is unknown" in text]
+    assert len(unknown) + sum(text.startswith("charged") for text in told) == 120
+    assert all(is_told_one_thing(call) for call in calls)
+
+
+def is_told_one_thing(call: Call) -> bool:
+    """Whether all answers to a call are the same."""
+    return len({str(one.payload) for one in call.answers}) == 1
+
+
+def _told(call: Call) -> str:
+    try:
+        return str(call.result(20.0))
+    except ToolCallFailed as failure:
+        return str(failure)
 
 
 # A bad disk.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import sqlite3
@@ -24,6 +25,9 @@ from pathlib import Path
 from random import Random
 from typing import IO, TYPE_CHECKING, Any
 from unittest.mock import patch
+
+from conversimple.settings import is_address
+from tests.support.redis import RedisServer
 
 from . import platform as platforms
 from .desk import Desk
@@ -70,6 +74,7 @@ class Plan:
         mode: whether the platform asks again.
         journal: whether the workers keep one.
         synchronous: how it is kept.
+        redis: it is kept in a Redis server that writes every command to its disk.
         flaw: how the workers are broken.
         patience: seconds without any progress after which a run is over.
     """
@@ -79,6 +84,7 @@ class Plan:
     mode: Mode
     journal: bool = True
     synchronous: str = "normal"
+    redis: bool = False
     flaw: str | None = None
     patience: float = 15.0
 
@@ -125,6 +131,7 @@ class Figures:
     def __str__(self) -> str:
         plan = self.plan
         journal = plan.synchronous if plan.journal else "none"
+        journal = f"redis/{journal}" if plan.redis else journal
         flawed = f" {plan.flaw}" if plan.flaw else ""
         line = (
             f"{plan.mode.value} seed={plan.seed} journal={journal}{flawed}: "
@@ -201,11 +208,15 @@ def asked_for(seed: int, number: int) -> Call:
 
 
 class Files:
-    """What processes leave behind for each other, and for the judge."""
+    """What processes leave behind for each other, and for the judge.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        journal: a file, or the address of a Redis server.
+    """
+
+    def __init__(self, folder: Path, server: str | None) -> None:
         self.effects = folder / "effects"
-        self.journal = folder / "calls.db"
+        self.journal = server or str(folder / "calls.db")
         self.errors = folder / "errors"
         self.effects.touch()
 
@@ -214,12 +225,23 @@ class Files:
         return Counter(map(int, self.effects.read_bytes().split()))
 
     def begun(self) -> set[int]:
-        """The calls that the journal knows."""
-        if not self.journal.exists():
+        """The calls that the journal knows, but for some that were delivered."""
+        if is_address(self.journal):
+            return self._begun_in_redis()
+        if not os.path.exists(self.journal):
             return set()
         with closing(sqlite3.connect(self.journal)) as db:
             rows = db.execute("SELECT call FROM calls").fetchall()
         return {int(call.removeprefix(b"call-")) for (call,) in rows}
+
+    def _begun_in_redis(self) -> set[int]:
+        # Not with the tests of those who have no Redis.
+        from redis import Redis
+
+        with closing(Redis.from_url(self.journal)) as client:
+            names = list(client.scan_iter("*:journal:call:*", count=1000))
+            calls: list[Any] = [client.hget(name, "call") for name in names]
+        return {int(call.removeprefix(b"call-")) for call in calls if call}
 
 
 class Process:
@@ -275,7 +297,7 @@ class Crew:
         self._command = [sys.executable, "-W", "error", "-m", "tests.chaos.worker"]
         self._command += [url, str(files.effects)]
         if plan.journal:
-            self._command += ["--journal", str(files.journal)]
+            self._command += ["--journal", files.journal]
             self._command += ["--synchronous", plan.synchronous]
         if plan.flaw:
             self._command += ["--flaw", plan.flaw]
@@ -431,8 +453,13 @@ def run(plan: Plan) -> Figures:
 
 def carried_out(plan: Plan, kind: type[Run]) -> Figures:
     """What comes of a run of this kind, in a folder of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        return kind(plan, Files(Path(folder))).run()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        address = None
+        if plan.redis:
+            server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
+            address = stack.enter_context(server).address
+        return kind(plan, Files(folder, address)).run()
 
 
 def main(arguments: Sequence[str] | None, carry_out: Callable[[Plan], Figures]) -> int:
@@ -444,6 +471,7 @@ def main(arguments: Sequence[str] | None, carry_out: Callable[[Plan], Figures]) 
     parser.add_argument("--mode", choices=modes, default=Mode.EVERYTHING.value)
     parser.add_argument("--no-journal", action="store_true")
     parser.add_argument("--synchronous", choices=["normal", "full"], default="normal")
+    parser.add_argument("--redis", action="store_true", help="a shared journal")
     parser.add_argument("--flaw", choices=FLAWS)
     options = parser.parse_args(arguments)
     seed = random.randrange(10**6) if options.seed is None else options.seed
@@ -454,6 +482,7 @@ def main(arguments: Sequence[str] | None, carry_out: Callable[[Plan], Figures]) 
             mode=Mode(options.mode),
             journal=not options.no_journal,
             synchronous=options.synchronous,
+            redis=options.redis,
             flaw=options.flaw,
         )
     )

@@ -62,6 +62,18 @@ def test_nothing_is_lost_with_every_step_on_the_disk(
     check(figures)
 
 
+@pytest.mark.chaos
+@each_platform
+def test_nothing_happens_twice_with_a_shared_journal(
+    mode: Mode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor is anything lost: what the dead have left is taken over after a while."""
+    figures = run(Plan(kills=20, seed=SEED, mode=mode, redis=True))
+    with capsys.disabled():
+        print(f"\n{figures}")
+    check(figures)
+
+
 # Why there is a journal.
 
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 import time
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -19,12 +20,16 @@ import conversimple.invocation  # noqa: F401
 import conversimple.runtime.journal  # noqa: F401
 from conversimple import ConversimpleAgent, tool, tool_async
 from conversimple.core import session
+from conversimple.settings import is_address
 
 from .flaws import FLAWS
 from .plan import result_of
 from .run import FAST, impatient
 
 CUSTOMER = "killed"
+
+#: Seconds until a shared journal counts a silent worker as dead.
+LEASE = 2.0
 
 #: Seconds: how often it looks for what other processes have left.
 SWEEP_INTERVAL = 0.5
@@ -94,6 +99,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.flaw is not None:
         FLAWS[options.flaw]()
+    if is_address(options.journal or ""):
+        from conversimple.runtime import redisjournal
+
+        # Dead workers are missed soon, and slow ones are not taken for dead.
+        opened = partial(redisjournal.open_journal, lease=LEASE)
+        redisjournal.open_journal = opened
     agent = Worker(
         os.open(options.effects, os.O_WRONLY | os.O_APPEND | os.O_CREAT),
         platform_url=options.url,
