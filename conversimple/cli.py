@@ -33,8 +33,8 @@ agent of its own, the one whose agent_id the platform names. See docs/fleet.md.
 DISPATCHER = """\
 Serve many conversations: each that is ready gets an agent of its own, of the class
 whose agent_id the platform names. The classes are found in files and packages under the
-search path. Several workers share the conversations if they are given the same --claims.
-The first SIGINT or SIGTERM hands the conversations over, the second stops at once.
+search path. Several workers share the conversations if they have the same --claims. The
+first SIGINT or SIGTERM hands the conversations over, the second stops at once.
 """
 PLATFORM = """\
 Serve agents on 127.0.0.1 and print one line for each event, until Ctrl-C or SIGTERM.
