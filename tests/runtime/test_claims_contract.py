@@ -6,7 +6,7 @@ import os
 import signal
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -248,29 +248,42 @@ def test_any_steps_end_where_they_should(
         claims.close()
 
 
-#: Takes all that it can of a number of names, at the moment that it is told to.
-RIVAL = WORKER + """
-print("ready")
-sys.stdin.readline()
-print(*[n for n in range(int(sys.argv[3])) if claims.take(str(n), "shop")])
+#: Workers that take what they can, of a number of names, from the same moment on. They
+#: are forked, because to start as many takes long; each opens its own claims after it.
+RIVALS = """
+import os, sys
+import conversimple.runtime.fileclaims, conversimple.runtime.redisclaims
+from conversimple.runtime.claims import open_claims
+gate, opener = os.pipe()
+for _ in range(int(sys.argv[2])):
+    if os.fork() == 0:
+        os.close(opener)
+        claims = open_claims(sys.argv[1], "c1", 60.0)
+        os.write(1, b"ready\\n")
+        os.read(gate, 1)
+        names = map(str, range(int(sys.argv[3])))
+        taken = [name for name in names if claims.take(name, "shop")]
+        os.write(1, " ".join(taken).encode() + b"\\n")
+        os.read(0, 1)
+        os._exit(0)
+os.read(0, 1)
+os.close(opener)
 sys.stdin.read()
 """
 
 
-def _race(place: str, names: int, workers: int, before: Callable[[], object]) -> None:
-    with ExitStack() as stack:
-        rivals = [
-            stack.enter_context(python(RIVAL, place, str(LONG), str(names)))
-            for _ in range(workers)
-        ]
-        assert all(read_line(rival.stdout) == "ready" for rival in rivals)
-        before()
-        for rival in rivals:
-            assert rival.stdin is not None
-            rival.stdin.write("\n")
-            rival.stdin.flush()
-        taken = [name for one in rivals for name in read_line(one.stdout).split()]
-        assert Counter(taken) == {str(number): 1 for number in range(names)}
+def _race(place: str, workers: int, names: int) -> None:
+    with python(RIVALS, place, str(workers), str(names)) as process:
+        assert [read_line(process.stdout) for _ in range(workers)] == [
+            "ready"
+        ] * workers
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        taken = [read_line(process.stdout).split() for _ in range(workers)]
+        assert Counter(name for some in taken for name in some) == {
+            str(number): 1 for number in range(names)
+        }
         with closing(open_claims(place, "c1")) as late:
             assert late.free() == {}
 
@@ -278,7 +291,7 @@ def _race(place: str, names: int, workers: int, before: Callable[[], object]) ->
 @pytest.mark.slow
 def test_a_name_is_taken_by_one_of_many(place: str) -> None:
     """However many processes want it at the same moment."""
-    _race(place, names=200, workers=8, before=lambda: None)
+    _race(place, workers=8, names=200)
 
 
 @pytest.mark.slow
@@ -291,12 +304,8 @@ def test_what_the_dead_held_is_taken_by_one_of_many(
     with python(WORKER + take_all + "\nsys.stdin.read()", place, str(SHORT)) as process:
         assert read_line(process.stdout) == "True"
     claims = opened()
-    _race(
-        place,
-        names,
-        workers=4,
-        before=lambda: eventually(lambda: len(claims.free()) == names),
-    )
+    eventually(lambda: len(claims.free()) == names)
+    _race(place, workers=8, names=names)
 
 
 def test_a_forked_child_holds_nothing(place: str, opened: Opening) -> None:
