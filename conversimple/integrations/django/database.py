@@ -23,6 +23,12 @@ from conversimple.host import Host
 
 logger = logging.getLogger(__name__)
 
+LEFT = (
+    "a tool left a connection to %s open in another thread: put "
+    "conversimple.integrations.django.database.fresh_connections() around what it does "
+    "there"
+)
+
 #: What the tool at hand has opened, in whatever thread it reached.
 _opened: ContextVar[list[Any]] = ContextVar("conversimple_opened")
 
@@ -66,8 +72,7 @@ async def fresh_connections_async() -> AsyncIterator[None]:
                 yield
             finally:
                 if opened:
-                    await _undisturbed(sync_to_async(_close_all_but)(frozenset()))
-                    _warn_of_leaks(opened)
+                    await _undisturbed(sync_to_async(_close_all_of)(opened))
     finally:
         _opened.reset(token)
 
@@ -113,15 +118,13 @@ def _close(connection: Any) -> None:
         del connections[connection.alias]
 
 
-def _warn_of_leaks(opened: list[Any]) -> None:
-    leaked = {each.alias for each in opened if each.connection is not None}
-    if leaked:
-        logger.warning(
-            "a tool left a connection to %s open in another thread: put "
-            "conversimple.integrations.django.database.fresh_connections() around what "
-            "it does there",
-            ", ".join(sorted(leaked)),
-        )
+def _close_all_of(opened: list[Any]) -> None:
+    """Close the connections of this thread, and tell of those that others keep."""
+    _close_all_but(frozenset())
+    own = _all()
+    left = {each.alias for each in opened if each.connection and each not in own}
+    if left:
+        logger.warning(LEFT, ", ".join(sorted(left)))
 
 
 async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from conversimple.agent import ConversimpleAgent, host
-from conversimple.commands.failure import one_line
+from conversimple.commands.failure import FAILED, USAGE, UsageMistake, one_line
 from conversimple.commands.logs import SDK_LOGGER, configure_logging
-from conversimple.core.events import Health
+from conversimple.commands.serving import Runner, health_served, leave, left
 from conversimple.dispatcher import ConversimpleDispatcher
 from conversimple.dispatcher import host as host_all
 from conversimple.errors import ConfigurationError, ConversimpleError
@@ -22,19 +21,6 @@ from conversimple.integrations.django.configuration import Configuration, config
 from conversimple.integrations.django.database import HOST, fresh_connections
 from conversimple.integrations.django.discovery import AgentClass, chosen
 from conversimple.making import make
-from conversimple.runtime.healthserver import HealthServer
-
-THIS_MACHINE = "127.0.0.1"
-
-
-class Runner(Protocol):
-    """What serves the platform: one agent, or a dispatcher."""
-
-    def run_forever(self) -> None:
-        """Serve until a signal comes, or the connection fails for good."""
-
-    def health(self) -> Health:
-        """How it is."""
 
 
 class Command(BaseCommand):
@@ -69,7 +55,6 @@ class Command(BaseCommand):
         parser.add_argument(
             "--health-host",
             metavar="ADDRESS",
-            default=THIS_MACHINE,
             help="where to serve them (default: 127.0.0.1, which only this machine "
             "reaches; in a container, 0.0.0.0 or ::)",
         )
@@ -82,26 +67,32 @@ class Command(BaseCommand):
         """
         _log_somewhere()
         try:
-            configuration = configured()
-            agents = chosen(options["agents"] or configuration.agents)
-            dispatch = options["dispatch"] or configuration.dispatch
-            with fresh_connections():
-                runner = _runner(agents, configuration, dispatch)
-            # The checks may have opened some, on a thread that only waits from now on.
-            connections.close_all()
-            with _health(runner.health, options["health_host"], options["health_port"]):
+            runner = _made(options)
+            where = options["health_host"], options["health_port"]
+            with health_served(runner, *where):
                 runner.run_forever()
-        except ConversimpleError as error:
-            is_usage = isinstance(error, ConfigurationError)
-            raise CommandError(
-                one_line(error), returncode=2 if is_usage else 1
-            ) from error
+        except (ConversimpleError, UsageMistake) as error:
+            is_usage = isinstance(error, (ConfigurationError, UsageMistake))
+            code = USAGE if is_usage else FAILED
+            raise CommandError(one_line(error), returncode=code) from error
+        if left(runner):
+            leave(0)
+
+
+def _made(options: Mapping[str, Any]) -> Runner:
+    configuration = configured()
+    agents = chosen(options["agents"] or configuration.agents)
+    with fresh_connections():
+        runner = _runner(agents, configuration, options["dispatch"])
+    # The checks may have opened some, on a thread that only waits from now on.
+    connections.close_all()
+    return runner
 
 
 def _runner(
     agents: Sequence[AgentClass], configuration: Configuration, dispatch: bool
 ) -> Runner:
-    if dispatch or len(agents) > 1:
+    if dispatch or configuration.dispatch or len(agents) > 1:
         return _dispatcher(agents, configuration)
     agent: ConversimpleAgent = make(agents[0], configuration.options)
     host(agent, HOST)
@@ -116,12 +107,6 @@ def _dispatcher(
     )
     host_all(made, HOST)
     return made
-
-
-def _health(
-    health: Callable[[], Health], address: str, port: int | None
-) -> AbstractContextManager[Any]:
-    return nullcontext() if port is None else HealthServer(health, address, port)
 
 
 def _log_somewhere() -> None:

@@ -118,6 +118,7 @@ def test_its_health_is_served(
         ({"API_KEY": ""}, ["Clerk"], "no API key"),
         ({"TOOL_TIMEOUT": 0}, ["Clerk"], "tool_timeout must be"),
         ({}, ["Clerk", "--health-port", "70000"], "not a number from 0 to 65535"),
+        ({"API_KEY": "key"}, ["Clerk", "--health-host", "::"], "needs a --health-port"),
     ],
 )
 def test_what_cannot_be_run(
