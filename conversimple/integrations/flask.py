@@ -14,6 +14,7 @@ from ..host import Host
 from ..settings import Settings
 from .embedding import APPLICATION_IS_MADE, Embedding
 from .gunicorn import WITHOUT_HOOKS
+from .plan import DISPATCHERS
 
 try:
     import click
@@ -43,7 +44,7 @@ EXTENSION = "conversimple"
 
 #: What only Flask is told; the rest are the agents' own settings.
 OWN = ("agents", "workers", "claims", "dispatch", "healthz")
-KNOWN = sorted({*OWN, *(each.name for each in fields(Settings))})
+KNOWN = sorted({*OWN, *DISPATCHERS, *(each.name for each in fields(Settings))})
 
 
 class Conversimple:

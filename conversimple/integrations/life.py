@@ -110,7 +110,7 @@ class Life:
             logger.warning("lost the claim on %s: another runs it", self._plan.name)
             self._lay_down(0.0)
         if self._served is not None:
-            self._revive(self._served)
+            self._revive(self._served, claims)
             return
         self._stands_by = not claims.take(LEADER, LEADER)
         if not self._stands_by:
@@ -119,7 +119,7 @@ class Life:
     def _lead(self, claims: Claims) -> None:
         try:
             served = self._make(claims)
-            self._begin(served)
+            self._begin(served, claims)
         except BaseException:
             # Another process may have more luck.
             with suppress(ClaimsError):
@@ -130,6 +130,8 @@ class Life:
 
     def _make(self, claims: Claims) -> Served:
         plan = self._plan
+        if plan.dispatches:
+            return plan.dispatcher()
         around = plan.host
 
         def may_send() -> bool:
@@ -141,20 +143,20 @@ class Life:
             hands_over=plan.workers == "one",
             noted=self._note,
         )
-        agent = make(plan.agents[0], plan.options)
+        # Its constructor may use what its tools may.
+        with around.surround():
+            agent = make(plan.agents[0], plan.options)
         host(agent, hosted)
         return agent
 
-    def _begin(self, served: Served) -> None:
+    def _begin(self, served: Served, claims: Claims) -> None:
         """Start, and serve what the former leader has left."""
+        # First, since it may fail, and then nothing must have been started.
+        left = [name for name, kind in claims.free().items() if kind == TALK]
         served.start()
-        assert self._claims is not None
-        if not isinstance(served, ConversimpleAgent):
-            return
-        engine = engine_of(served)
-        assert engine is not None
-        for name, kind in self._claims.free().items():
-            if kind == TALK:
+        engine = engine_of(served) if isinstance(served, ConversimpleAgent) else None
+        if engine is not None:
+            for name in left:
                 engine.hear(ConversationStarted(name[len(PREFIX) :]))
 
     def _note(self, conversation_id: str, lives: bool) -> None:
@@ -168,7 +170,7 @@ class Life:
         except ClaimsError as error:
             logger.warning("whoever takes over will not know all: %s", error)
 
-    def _revive(self, served: Served) -> None:
+    def _revive(self, served: Served, claims: Claims) -> None:
         if served.health().state is not ConnectionState.FAILED:
             self._failed_at = None
             return
@@ -176,7 +178,7 @@ class Life:
             self._failed_at = self._clock()
         elif self._clock() >= self._failed_at + FAILED_AGAIN:
             self._failed_at = None
-            self._begin(served)
+            self._begin(served, claims)
 
     def _end(self, timeout: float) -> None:
         self._lay_down(timeout)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import isabstract
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..agent import ConversimpleAgent
 from ..errors import ConfigurationError
 from ..host import NOBODY, Host
 from ..making import SETTINGS, lacking
 from ..runtime.claims import FILE, Alone, Claims, check_claims, open_claims
-from ..settings import Settings, is_address, resolve
+from ..settings import Settings, resolve
+
+if TYPE_CHECKING:
+    from ..dispatcher import ConversimpleDispatcher
 
 WORKERS = ("one", "all")
+
+#: What a dispatcher is told besides the settings of its agents.
+DISPATCHERS = ("idle_timeout", "lease", "max_conversations")
 
 EVERYBODY_HEARS = (
     'workers="all" would run the agents in every worker, and every worker hears '
@@ -63,7 +70,8 @@ class Plan:
             ConfigurationError: a setting is missing, unknown or wrong.
         """
         known = {name: self.options.get(name) for name in SETTINGS}
-        rest = self._options_of_the_sdk()
+        others = (*SETTINGS, *DISPATCHERS) if self.dispatches else SETTINGS
+        rest = {k: v for k, v in self.options.items() if k not in others}
         return resolve(**known, options=rest)
 
     def problems(self, *, key: bool = True) -> list[str]:
@@ -86,17 +94,36 @@ class Plan:
         settings = self.settings()
         # One platform's agents are not in the way of another's.
         whose = f"{settings.customer_id} {settings.public_url} {self.name}"
-        return open_claims(self.claims or f"{FILE}{_own_folder()}", whose)
+        return open_claims(self._place(), whose)
 
-    def claims_of_conversations(self) -> str:
-        """Where dispatchers agree upon conversations."""
-        return self.claims or f"{FILE}{_own_folder()}"
+    def dispatcher(self) -> ConversimpleDispatcher:
+        """Make the dispatcher, which knows of all conversations that anybody has begun.
+
+        Raises:
+            ConfigurationError: a setting is missing, unknown or wrong.
+        """
+        from ..dispatcher import host
+
+        made = self._dispatcher(self._place())
+        host(made, self.host)
+        return made
+
+    def _dispatcher(self, claims: str | None) -> ConversimpleDispatcher:
+        from ..dispatcher import ConversimpleDispatcher
+
+        return ConversimpleDispatcher(agents=self.agents, claims=claims, **self.options)
+
+    def _place(self) -> str:
+        if self.claims is not None:
+            return self.claims
+        # Dispatchers of other agents have nothing to do with these conversations.
+        own = f"{self.settings().public_url} {self.name}"
+        digest = hashlib.sha256(own.encode()).hexdigest()[:16]
+        return f"{FILE}{os.path.join(_own_folder(), digest)}"
 
     def _problems(self, key: bool) -> Iterator[str]:
-        if not self.agents:
-            yield NO_AGENTS
-        for cls in self.agents:
-            yield from self._problems_of(cls)
+        of_agents = list(self._problems_of_agents())
+        yield from of_agents
         if self.workers not in WORKERS:
             yield f"workers must be 'one' or 'all', not {self.workers!r}"
         if not isinstance(self.dispatch, bool):
@@ -104,7 +131,11 @@ class Plan:
         try:
             # The key that is made up stands for one that is to come.
             absent = {} if key else {"api_key": "any"}
-            Plan(self.agents, {**absent, **self.options}).settings()
+            told = replace(self, options={**absent, **self.options})
+            if of_agents or not self.dispatches:
+                told.settings()
+            else:
+                told.try_dispatcher()
         except ConfigurationError as error:
             yield str(error)
         try:
@@ -114,6 +145,19 @@ class Plan:
             yield str(error)
         if self.workers == "all" and not self._may_be_everywhere():
             yield EVERYBODY_HEARS
+
+    def try_dispatcher(self) -> None:
+        """Raise a `ConfigurationError` if these agents cannot be dispatched."""
+        from ..dispatching.catalogue import catalogue_of
+
+        self._dispatcher(None)
+        catalogue_of(self.agents)
+
+    def _problems_of_agents(self) -> Iterator[str]:
+        if not self.agents:
+            yield NO_AGENTS
+        for cls in self.agents:
+            yield from self._problems_of(cls)
 
     def _problems_of(self, cls: object) -> Iterator[str]:
         if not isinstance(cls, type) or not issubclass(cls, ConversimpleAgent):
@@ -130,9 +174,6 @@ class Plan:
         shared = self.options.get("journal") is not None
         return shared or (self.dispatches and self.claims is not None)
 
-    def _options_of_the_sdk(self) -> dict[str, Any]:
-        return {k: v for k, v in self.options.items() if k not in SETTINGS}
-
 
 def _own_folder() -> str:
     """A folder for this user, among the temporary files of everybody."""
@@ -146,8 +187,3 @@ def _own_folder() -> str:
             'claims="file:DIRECTORY" to a folder of your own'
         )
     return path
-
-
-def is_shared(place: str | None) -> bool:
-    """Whether claims reach further than one machine."""
-    return place is not None and is_address(place)

@@ -39,16 +39,21 @@ def is_worker() -> bool:
 
 def _uwsgi() -> Any:
     # uWSGI itself provides the module, inside of its processes only.
+    return _module("uwsgi")
+
+
+def _module(name: str) -> Any:
     with suppress(ImportError):
-        return import_module("uwsgi")
+        return import_module(name)
     return None
 
 
 def _after_fork(uwsgi: Any, forked: Callable[[], None]) -> None:
-    try:
-        import_module("uwsgidecorators").postfork(forked)
-    except ImportError:
-        # There is room for one; with the decorators, for many.
+    # There is room for one hook; with the decorators, which need a master, for many.
+    decorators = _module("uwsgidecorators") if uwsgi.masterpid() else None
+    if decorators is not None:
+        decorators.postfork(forked)
+    else:
         uwsgi.post_fork_hook = _chained(getattr(uwsgi, "post_fork_hook", None), forked)
 
 

@@ -10,6 +10,8 @@ from conversimple import ConversimpleAgent, tool
 class Clerk(ConversimpleAgent):
     """It does as it is told."""
 
+    agent_id = "clerk"
+
     @tool("Double a number.")
     def double(self, number: int) -> int:
         return 2 * number
@@ -17,6 +19,8 @@ class Clerk(ConversimpleAgent):
 
 class Other(ConversimpleAgent):
     """Another one."""
+
+    agent_id = "other"
 
 
 class Demanding(ConversimpleAgent):

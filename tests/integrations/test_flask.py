@@ -306,7 +306,8 @@ def test_tools_have_a_context(
     seen.wait_for("shop")
     for _ in range(3):
         assert conversation.call(name) == ["shop", 1, False]
-    eventually(lambda: len(torn_down) == 5)  # the page, the callback and the tools
+    # The page, the agent's constructor, its callback and its tools.
+    eventually(lambda: len(torn_down) == 1 + 1 + 1 + 3)
 
 
 class Keeper(ConversimpleAgent):

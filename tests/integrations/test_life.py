@@ -16,7 +16,7 @@ from conversimple.integrations.plan import Plan
 from conversimple.local import LocalPlatform
 from conversimple.runtime.claims import Alone
 from tests.conftest import WAIT, Seen
-from tests.integrations.agents import Clerk
+from tests.integrations.agents import Clerk, Other
 from tests.support.threads import eventually
 
 
@@ -26,6 +26,8 @@ class Fallible(Alone):
     def __init__(self) -> None:
         super().__init__()
         self.broken = False
+        self.hidden = False
+        self.asked = 0
         self.lost: list[str] = []
 
     def take(self, name: str, kind: str) -> bool:
@@ -37,6 +39,12 @@ class Fallible(Alone):
         if self.broken:
             raise ClaimsError("place", "it is broken")
         super().note(name, kind)
+
+    def free(self) -> dict[str, str]:
+        self.asked += 1
+        if self.hidden:
+            raise ClaimsError("place", "it is broken")
+        return super().free()
 
     def renew(self) -> list[str]:
         lost, self.lost = self.lost, []
@@ -54,9 +62,11 @@ def lives(
     monkeypatch.setattr(module, "RETRY", 0.02)
     made: list[Life] = []
 
-    def make(cls: type[ConversimpleAgent] = Clerk, **kwargs: Any) -> Life:
+    def make(*agents: type[ConversimpleAgent], **kwargs: Any) -> Life:
         options = {"api_key": "key", "customer_id": "c1", "platform_url": platform.url}
-        plan = Plan((cls,), {**options, **kwargs}, claims=f"file:{tmp_path}")
+        plan = Plan(
+            agents or (Clerk,), {**options, **kwargs}, claims=f"file:{tmp_path}"
+        )
         made.append(Life(plan))
         return made[-1]
 
@@ -158,6 +168,20 @@ def test_claims_that_cannot_be_used(
     assert len(errors) == 1
 
 
+def test_claims_that_fail_on_the_way(
+    platform: LocalPlatform, lives: Any, fallible: Fallible
+) -> None:
+    """Nothing is started by then."""
+    fallible.hidden = True
+    life = lives()
+    life.pulse.start()
+    eventually(lambda: fallible.asked > 1)
+    assert platform.handshakes == 0 and not life.leading
+    fallible.hidden = False
+    eventually(lambda: life.ready)
+    assert platform.handshakes == 1
+
+
 def test_a_note_that_fails(
     platform: LocalPlatform,
     lives: Any,
@@ -171,6 +195,25 @@ def test_a_note_that_fails(
     fallible.broken = True
     assert platform.start_conversation().call("double", number=1) == 2
     assert "will not know all" in caplog.text
+
+
+def test_conversations_are_dispatched(
+    tmp_path: Path, platform: LocalPlatform, lives: Any
+) -> None:
+    """Each to an agent of its own; who takes over goes on with all of them."""
+    platform.redelivery = True
+    first, second = lives(Clerk, Other), lives(Clerk, Other)
+    first.pulse.start()
+    eventually(lambda: first.ready)
+    second.pulse.start()
+    eventually(lambda: second.standing_by)
+    conversation = platform.announce_ready("conv_1", "clerk", "c1")
+    assert conversation.request("double", {"number": 2}).result(WAIT) == 4
+    platform.wait_until(lambda: platform.agents == 2)
+    first.pulse.stop(WAIT)
+    assert conversation.request("double", {"number": 3}).result(WAIT) == 6
+    assert second.ready and second.leading
+    assert list(second.health().conversations) == ["conv_1"]
 
 
 def test_an_agent_that_cannot_be_made(

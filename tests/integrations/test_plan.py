@@ -25,6 +25,14 @@ class Abstract(ConversimpleAgent):
         """To be done by others."""
 
 
+class Nameless(ConversimpleAgent):
+    """The platform has no name for it."""
+
+
+class Nameless2(ConversimpleAgent):
+    """Nor for this."""
+
+
 def plan(*agents: Any, **kwargs: Any) -> Plan:
     """A plan, with a key unless it is given."""
     return Plan(agents or (Clerk,), kwargs.pop("options", OPTIONS), **kwargs)
@@ -85,6 +93,20 @@ def test_one_agent_for_each_worker(kwargs: Any, fine: bool) -> None:
     """Only where a call cannot run in two of them."""
     problems = plan(workers="all", **kwargs).problems()
     assert problems == ([] if fine else [EVERYBODY_HEARS])
+
+
+def test_what_a_dispatcher_is_told() -> None:
+    """It is told more than an agent, and it needs to know which agent is which."""
+    options = {**OPTIONS, "max_conversations": 5}
+    assert plan(dispatch=True, options=options).problems() == []
+    [unknown] = plan(options=options).problems()
+    assert "unknown setting 'max_conversations'" in unknown
+    wrong = {**OPTIONS, "max_conversations": 0}
+    [problem] = plan(dispatch=True, options=wrong).problems(key=False)
+    assert "max_conversations must be" in problem
+    [nameless] = plan(Nameless, Nameless2).problems()
+    assert "agent_id" in nameless
+    assert len(plan(int, Clerk).problems()) == 1
 
 
 def test_several_agents_are_dispatched() -> None:

@@ -17,6 +17,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What uWSGI provides inside of its processes."""
     server: Any = ModuleType("uwsgi")
     server.worker_id = lambda: 1
+    server.masterpid = lambda: 1
     monkeypatch.setitem(sys.modules, "uwsgi", server)
     monkeypatch.setitem(sys.modules, "uwsgidecorators", None)
     monkeypatch.setattr(uwsgi, "_attached", False)
@@ -60,6 +61,16 @@ def test_the_decorators_are_used_where_they_are(
     monkeypatch.setitem(sys.modules, "uwsgidecorators", decorators)
     uwsgi.attach(lambda: None, lambda: None)
     assert len(hooks) == 1
+
+
+def test_there_may_be_no_master(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the decorators cannot even be imported."""
+    monkeypatch.setitem(sys.modules, "uwsgidecorators", object())
+    server.masterpid = lambda: 0
+    done: list[str] = []
+    uwsgi.attach(lambda: done.append("start"), lambda: None)
+    server.post_fork_hook()
+    assert done == ["start"]
 
 
 def test_nothing_happens_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
