@@ -24,6 +24,7 @@ from .runtime.lifecycle import LifecycleFuture
 from .runtime.signals import signals_into
 from .settings import check_text, log_level, resolve
 from .tools import Tool, collect, from_functions
+from .travelling import StaysBehind
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -373,7 +374,7 @@ class ConversimpleAgent:
             starting.result()
 
 
-class _Runtime:
+class _Runtime(StaysBehind):
     """What of an agent does not travel with it into another process."""
 
     def __init__(self, settings: Settings, tools: Mapping[str, Tool]) -> None:
@@ -394,6 +395,34 @@ class _Runtime:
 
     def __reduce__(self) -> tuple[type[_Runtime], tuple[Settings, Mapping[str, Tool]]]:
         return _Runtime, (self.settings, self.tools)
+
+    def away(self) -> tuple[type[_Runtime], tuple[()]]:
+        """What there is where only tools of the agent run: neither key nor settings."""
+        return _Abroad, ()
+
+
+class _Abroad(_Runtime):
+    """The runtime of a copy that runs tools in another process."""
+
+    def __init__(self) -> None:
+        self.tools = {}
+        self.pid = os.getpid()
+        self.lock = threading.RLock()
+        self.engine = None
+        self.host = NOBODY
+
+    @property
+    def settings(self) -> Settings:  # type: ignore[override]
+        raise AgentStateError(
+            "this is a copy of the agent that runs tools in another process; it has no "
+            "settings, and cannot be started"
+        )
+
+    def anew(self) -> _Runtime:
+        return _Abroad()
+
+    def __reduce__(self) -> Any:
+        return self.away()
 
 
 # For the package's own use: none of it may be in the way of a subclass's names.

@@ -6,7 +6,6 @@ the outcomes back to the session.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
@@ -16,7 +15,7 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .callbacks import Callback, Callbacks, noting
 from .core.calls import Limits, Offer
@@ -26,7 +25,6 @@ from .core.events import (
     Confirmed,
     Consult,
     Event,
-    Failure,
     Health,
     Heard,
     Notify,
@@ -35,18 +33,18 @@ from .core.events import (
     Start,
     StopReport,
     Store,
-    Success,
     Toolset,
 )
-from .core.journaling import Verdict
 from .core.ledger import Ledger
-from .core.messages import Message, ToolCall, calling
+from .core.messages import Message, ToolCall
 from .core.answers import Options
 from .core.session import Session
 from .core.states import ConnectionState
 from .errors import AgentStateError, ConfigurationError, ConnectionFailed
 from .host import NOBODY, Host
-from .invocation import Invoked, Toolbox
+from .invocation import Toolbox
+from .routing import Routes
+from .running import Runs
 from .runtime.connection import Connection, SessionLock, is_logged
 from .runtime.leaving import leave_at_exit, listed
 from .runtime.lifecycle import LifecycleFuture
@@ -63,13 +61,10 @@ T = TypeVar("T")
 
 LAST_CALLBACKS = 0.5
 THREADS_END = 0.5
-ASK_AGAIN = 0.5
 TOOLS_SHARE_AT_EXIT = 0.5
 
 JOINED = Notify("on_connection_state", (ConnectionState.CONNECTED,))
 STARTED = "on_conversation_started"
-CALLED = "on_tool_called"
-COMPLETED = "on_tool_completed"
 
 _inside: ContextVar[Engine | None] = ContextVar("conversimple_engine", default=None)
 
@@ -117,37 +112,49 @@ class Engine:
         )
         self._stop_by = 0.0
         self._settings = settings
-        self._toolbox = code.toolbox
         self._workers = shared()
         # User code sees the context variables of whoever started the agent.
         self._context = copy_context()
         self._context.run(_inside.set, self)
         callbacks = noting(code.callbacks, host.noted)
         self._callbacks = Callbacks(callbacks, self._workers, self._context, host)
-        # Only the event loop's thread changes it.
-        self._tasks: dict[tuple[str, str], asyncio.Task[Any]] = {}
+        self._toolbox = code.toolbox
+        self._routes = Routes(settings, code.tools.values())
         self._session = _session(settings, code.tools, scope, ledger, host)
         self._connection = Connection(
             settings, self._session, self, lock, may_send=host.may_send
         )
         self._journal: Journaling | None = None
+        self._runs = Runs(
+            code.toolbox,
+            self._routes,
+            self._workers,
+            self._context,
+            self._callbacks,
+            self._session,
+            self._connection,
+            host,
+        )
 
     def start(self) -> None:
         """Begin to dial.
 
         Raises:
+            ConfigurationError: a tool cannot run where it is to run.
             JournalError: the journal cannot be used.
         """
         self._workers.acquire()
         try:
+            self._routes.open(self._toolbox.packer)
             if self._settings.journal is not None:
-                self._journal = self._open_journal()
+                self._journal = self._runs.journal = self._open_journal()
             self._connection.tell(self._session.connecting)
             leave_at_exit(self)
             self._connection.start()
         except BaseException:
             if self._journal is not None:
                 self._journal.close(0.0)
+            self._routes.close(0.0)
             self._workers.release(0.0)
             raise
 
@@ -206,9 +213,9 @@ class Engine:
         """Start and cancel tools, and have callbacks run."""
         for event in events:
             if isinstance(event, Start):
-                self._start(event.call)
+                self._runs.start(event.call)
             elif isinstance(event, Cancel):
-                self._cancel(event.call)
+                self._runs.cancel(event.call)
             elif isinstance(event, Heard):
                 assert self._host.heard is not None
                 self._host.heard(event.message)
@@ -232,6 +239,7 @@ class Engine:
         running = self._callbacks.close(patience)
         if self._journal is not None:
             self._journal.close(patience)
+        self._routes.close(patience)
         report = replace(report, abandoned=len(left) + running)
         if not report.clean:
             tools = f"; still running: {listed(left)}" if left else ""
@@ -254,137 +262,6 @@ class Engine:
         journal = open_journal(self._settings)
         return Journaling(journal, self._workers, self._connection.tell, self._session)
 
-    # Tools.
-
-    def _start(self, call: ToolCall) -> None:
-        context = self._context.copy()
-        try:
-            if self._toolbox[call.tool_name].is_async:
-                title = partial(_title_of, call)
-                self._workers.launch(context, self._run_async(call), title)
-            elif self._settings.executor is None:
-                self._workers.post(context, self._run, call)
-            else:
-                executor = self._settings.executor
-                self._workers.submit(context, self._run_here, call, executor=executor)
-        except RuntimeError as error:
-            logger.error("no thread for call %r: %s", call.call_id, error)
-            failure = Failure("tool_execution_error", "the agent has no thread for it")
-            self._answered(call, Invoked(failure), write=True)
-
-    def _run(self, call: ToolCall) -> None:
-        """Run a call on a thread of the pool."""
-        if self._run_here(call, write=False):
-            self._workers.write_after_job(self._connection.flush)
-
-    def _run_here(self, call: ToolCall, write: bool = True) -> bool:
-        """Run a call on this thread; returns whether its answer may be unwritten."""
-        invoked = self._toolbox.invoke(call, self._before)
-        if invoked is None:
-            return False
-        if not self._answered(call, invoked, write):
-            return not write
-        with calling(call):
-            self._callbacks.run_here(COMPLETED, call.call_id, invoked.value)
-        self._over(call)
-        return False
-
-    async def _run_async(self, call: ToolCall) -> None:
-        invoked = await self._invoke_async(call)
-        if invoked is None:
-            return
-        if self._answered(call, invoked, write=False):
-            with calling(call):
-                await self._callbacks.await_here(COMPLETED, call.call_id, invoked.value)
-            self._over(call)
-        else:
-            self._workers.write_soon(self._connection.flush)
-
-    async def _invoke_async(self, call: ToolCall) -> Invoked | None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks[_key(call)] = task
-        try:
-            if call.cancellation.requested:
-                raise asyncio.CancelledError
-            return await self._toolbox.invoke_async(call, self._before_async)
-        except asyncio.CancelledError:
-            text = f"{call.tool_name} was cancelled; its outcome is unknown"
-            return Invoked(Failure("tool_cancelled", text, unknown=True))
-        finally:
-            del self._tasks[_key(call)]
-
-    def _before(self, call: ToolCall, once: bytes | None) -> bool:
-        may_run = self._may_run(call, once)
-        if may_run:
-            self._callbacks.run_here(CALLED, call)
-        return may_run
-
-    async def _before_async(self, call: ToolCall, once: bytes | None) -> bool:
-        if self._journal is None:
-            may_run = self._may_run(call, once)
-        else:  # the disk may be slow, and the loop belongs to all agents
-            asked = self._workers.submit(copy_context(), self._may_run, call, once)
-            may_run = await asyncio.wrap_future(asked)
-        if may_run and CALLED in self._callbacks:
-            await self._callbacks.await_here(CALLED, call)
-        return may_run
-
-    def _may_run(self, call: ToolCall, once: bytes | None) -> bool:
-        """Whether a call with valid arguments runs; what does not is seen to."""
-        if once is None and self._journal is None and not call.cancelled:
-            return True
-        session, tell = self._session, self._connection.tell
-        if not tell(session.claim, call, once, time.monotonic()):
-            return False
-        if self._journal is None:
-            return True
-        tool = self._toolbox[call.tool_name]
-        verdict = self._journal.begin(call, once, tool.idempotent)
-        while self._is_ours_to_answer(call, verdict):
-            time.sleep(ASK_AGAIN)
-            verdict = self._journal.begin(call, once, tool.idempotent)
-        return tell(session.judged, call, verdict, time.monotonic())
-
-    def _is_ours_to_answer(self, call: ToolCall, verdict: object) -> bool:
-        # Whoever runs it has lost the conversation, and will not send the answer.
-        elsewhere = verdict is Verdict.ELSEWHERE and self._host.owns_conversations
-        return elsewhere and not call.cancelled
-
-    def _answered(self, call: ToolCall, invoked: Invoked, write: bool) -> bool:
-        """Tell the outcome; returns whether the completion is still to be told.
-
-        Args:
-            call: the call.
-            invoked: how it ended.
-            write: write the answer now; else, unless the completion is to be told,
-                somebody has to write it soon.
-        """
-        told = isinstance(invoked.outcome, Success) and COMPLETED in self._callbacks
-        accepted = self._connection.tell(
-            self._session.answered,
-            call,
-            invoked.outcome,
-            time.monotonic(),
-            not told,
-            write=write or told,
-        )
-        return told and accepted
-
-    def _over(self, call: ToolCall) -> None:
-        self._connection.tell(self._session.call_over, call, time.monotonic())
-
-    def _cancel(self, call: ToolCall) -> None:
-        task = self._tasks.get(_key(call))
-        if task is not None:
-            task.get_loop().call_soon_threadsafe(self._cancel_tool, call)
-
-    def _cancel_tool(self, call: ToolCall) -> None:
-        # It may have returned meanwhile: the callback that follows is not cancelled.
-        task = self._tasks.get(_key(call))
-        if task is not None:
-            task.cancel()
-
     def _opened(self, conversation_id: str) -> None:
         self._connection.tell(
             self._session.conversation_opened, conversation_id, time.monotonic()
@@ -406,14 +283,6 @@ def _without_frames(failure: BaseException | None) -> BaseException | None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
     return failure
-
-
-def _title_of(call: ToolCall) -> str:
-    return f"the async tool {listed([call])}"
-
-
-def _key(call: ToolCall) -> tuple[str, str]:
-    return call.conversation_id, call.call_id
 
 
 def _session(

@@ -6,22 +6,27 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import CancelledError
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from .core.events import Failure, Outcome, Success
-from .core.schema.jsonvalues import (
-    ResultInvalid,
-    canonical,
-    encode_result,
-    plain,
-)
+from .core.events import Failure
 from .core.messages import ToolCall, calling
-from .core.schema.violations import InvalidArguments
-from .errors import ToolError
+from .core.schema.jsonvalues import ResultInvalid, canonical, plain
 from .host import NOBODY, Host
+from .outcomes import (
+    NOTHING,
+    PLAIN,
+    Invoked,
+    Promised,
+    cancelled,
+    failure_of,
+    returned,
+)
+from .packing import Packer
+from .promises import is_promise, kept
 from .tools import Tool, build_validator, load_arguments
 
 if TYPE_CHECKING:
@@ -32,18 +37,25 @@ logger = logging.getLogger(__name__)
 # A validator is costly to make, and the tools of a class are the same for all agents.
 _validators: WeakKeyDictionary[Tool, Validator] = WeakKeyDictionary()
 
-_NOTHING = object()
 _NOTHING_AROUND = nullcontext()
 
 ToolContext = Callable[[ToolCall], AbstractContextManager[Any]]
 
 
-class Invoked(NamedTuple):
-    """How an invocation ended: the outcome for the platform, the rest for us."""
+class Prepared(NamedTuple):
+    """A call with valid arguments that may run.
 
-    outcome: Outcome
-    value: Any = None
-    error: BaseException | None = None
+    Attributes:
+        tool: the tool.
+        function: it, bound to the agent.
+        arguments: checked and converted.
+        once: the digest of the arguments if the tool runs once per arguments.
+    """
+
+    tool: Tool
+    function: Callable[..., Any]
+    arguments: dict[str, Any]
+    once: bytes | None
 
 
 class _Ready(NamedTuple):
@@ -63,6 +75,9 @@ class Toolbox:
         tool_context: what surrounds each tool, or None.
         full_detail: show the platform the text of unexpected exceptions.
         host: what it puts around each tool.
+
+    Attributes:
+        packer: packs them for other processes.
 
     Raises:
         ToolDefinitionError: a tool's schema cannot be used for validation.
@@ -84,6 +99,8 @@ class Toolbox:
         self._full_detail = full_detail
         self._host = host
 
+        self.packer = Packer(owner, tool_context is not None, full_detail)
+
     def __getitem__(self, name: str) -> Tool:
         return self._tools[name].tool
 
@@ -91,7 +108,7 @@ class Toolbox:
         self,
         call: ToolCall,
         before: Callable[[ToolCall, bytes | None], bool],
-    ) -> Invoked | None:
+    ) -> Invoked | Promised | None:
         """Run a synchronous tool on this thread.
 
         Args:
@@ -101,17 +118,49 @@ class Toolbox:
                 whether it may run.
 
         Returns:
-            How it ended; None if it may not run.
+            How it ended, or what it promised; None if it may not run.
         """
         with calling(call):
             try:
-                run, once = self._prepared(call)
-                if not before(call, once):
+                prepared = self._prepared(call)
+                if not before(call, prepared.once):
                     return None
-                value: Any = _NOTHING
-                with self._around(call):
-                    value = run()
-                return _returned(value)
+                return self._run(call, prepared)
+            except BaseException as error:
+                return Invoked(self._failure(call, error), error=error)
+
+    def prepare(
+        self,
+        call: ToolCall,
+        before: Callable[[ToolCall, bytes | None], bool],
+    ) -> Prepared | Invoked | None:
+        """Do all that `invoke` does before the tool runs, which `execute` may do then.
+
+        Returns:
+            What to run; or how it ended; None if it may not run.
+        """
+        with calling(call):
+            try:
+                prepared = self._prepared(call)
+                return prepared if before(call, prepared.once) else None
+            except BaseException as error:
+                return Invoked(self._failure(call, error), error=error)
+
+    def execute(self, call: ToolCall, prepared: Prepared) -> Invoked | Promised:
+        """Run a synchronous tool that was prepared, on this thread."""
+        with calling(call):
+            try:
+                return self._run(call, prepared)
+            except BaseException as error:
+                return Invoked(self._failure(call, error), error=error)
+
+    def fulfil(self, call: ToolCall, result: Callable[[], Any]) -> Invoked | Promised:
+        """Learn what has come of a promise that is kept, on any thread."""
+        with calling(call):
+            try:
+                return returned(result())
+            except (CancelledError, asyncio.CancelledError):
+                return Invoked(cancelled(call))
             except BaseException as error:
                 return Invoked(self._failure(call, error), error=error)
 
@@ -123,23 +172,37 @@ class Toolbox:
         """Run an asynchronous tool on this event loop; as `invoke`."""
         with calling(call):
             try:
-                run, once = self._prepared(call)
-                if not await before(call, once):
+                prepared = self._prepared(call)
+                if not await before(call, prepared.once):
                     return None
-                value: Any = _NOTHING
-                async with self._around_async(call):
-                    value = await run()
-                return _returned(value)
+                run = partial(prepared.function, **prepared.arguments)
+                return await self._run_async(call, run)
             except asyncio.CancelledError:
                 raise
             except BaseException as error:
                 return Invoked(self._failure(call, error), error=error)
 
-    def _prepared(self, call: ToolCall) -> tuple[Callable[[], Any], bytes | None]:
+    async def await_promise(self, call: ToolCall, promise: Any) -> Invoked:
+        """Wait for what a tool returned that has to be awaited, on this event loop."""
+        with calling(call):
+            try:
+                return await self._run_async(call, partial(kept, promise))
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                return Invoked(self._failure(call, error), error=error)
+
+    def _prepared(self, call: ToolCall) -> Prepared:
         tool, function, validator = self._tools[call.tool_name]
         arguments = load_arguments(tool, validator, call.arguments)
         once = _digest(tool, arguments, call.arguments) if tool.once else None
-        return partial(function, **arguments), once
+        return Prepared(tool, function, arguments, once)
+
+    def _run(self, call: ToolCall, prepared: Prepared) -> Invoked | Promised:
+        value: Any = NOTHING
+        with self._around(call):
+            value = prepared.function(**prepared.arguments)
+        return returned(value)
 
     def _around(self, call: ToolCall) -> AbstractContextManager[Any]:
         if self._host.surrounds:
@@ -154,38 +217,30 @@ class Toolbox:
     def _own_context(self, call: ToolCall) -> AbstractContextManager[Any]:
         return self._tool_context(call) if self._tool_context else _NOTHING_AROUND
 
+    async def _run_async(
+        self, call: ToolCall, run: Callable[[], Awaitable[Any]]
+    ) -> Invoked:
+        value: Any = NOTHING
+        async with self._around_async(call):
+            value = await run()
+            if type(value) not in PLAIN and is_promise(value):
+                value = await kept(value)
+        result = returned(value)
+        assert isinstance(result, Invoked)
+        return result
+
     def _failure(self, call: ToolCall, error: BaseException) -> Failure:
-        if isinstance(error, InvalidArguments):
-            return Failure("invalid_parameters", str(error))
-        if isinstance(error, ResultInvalid):
-            return Failure("tool_result_invalid", str(error), unknown=True)
-        if isinstance(error, ToolError):
-            return Failure("tool_execution_error", _text_of(error))
-        kind = type(error).__name__
-        logger.error(
-            "tool %s failed with %s, call %r",
-            call.tool_name,
-            kind,
-            call.call_id,
-            exc_info=error,
-        )
-        text = f"{call.tool_name} failed with {kind}; reference {call.call_id}"
-        if self._full_detail:
-            text += f": {_text_of(error)}"
-        return Failure("tool_execution_error", text, unknown=True)
+        return failure_of(call, error, self._full_detail, partial(_log, call))
 
 
-def _returned(value: Any) -> Invoked:
-    if value is _NOTHING:
-        raise ToolError("the tool failed, and what surrounds it kept the reason")
-    return Invoked(Success(encode_result(value)), value)
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return type(error).__name__
+def _log(call: ToolCall, error: BaseException) -> None:
+    logger.error(
+        "tool %s failed with %s, call %r",
+        call.tool_name,
+        type(error).__name__,
+        call.call_id,
+        exc_info=error,
+    )
 
 
 def _digest(tool: Tool, loaded: Mapping[str, Any], sent: Mapping[str, Any]) -> bytes:

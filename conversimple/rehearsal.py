@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NoReturn, TypeGuard
 
 from .agent import ConversimpleAgent, equipment_of, settings_of
@@ -18,7 +19,8 @@ from .core.keys import Key
 from .core.ledger import Ledger
 from .core.schema.violations import InvalidArguments
 from .errors import ToolCallFailed
-from .invocation import Invoked
+from .outcomes import Invoked, Promised
+from .promises import kept_within
 from .settings import Settings
 from .tools import Tool
 
@@ -82,6 +84,8 @@ class Rehearsal:
         if self.call is None:
             return None
         invoked = self._toolbox.invoke(self.call, _may_run)
+        if isinstance(invoked, Promised):
+            invoked = self._kept(self.call, invoked.promise)
         self.is_late = not self.call.remaining()
         return invoked
 
@@ -124,6 +128,14 @@ class Rehearsal:
         self._record(Failure("tool_timeout", timeout_text(self.call), unknown=True))
         self._told(None)
         raise AssertionError("a call that was answered is not given up")
+
+    def _kept(self, call: msg.ToolCall, promise: Any) -> Invoked:
+        keep = partial(kept_within, promise, call.remaining())
+        invoked = self._toolbox.fulfil(call, keep)
+        assert isinstance(invoked, Invoked)
+        if call.remaining():
+            return invoked
+        return Invoked(Failure("tool_timeout", timeout_text(call), unknown=True))
 
     def _admitted(self) -> msg.ToolCall | None:
         refusal = self._answers.refusal(self._request, self._key, None)

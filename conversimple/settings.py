@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -37,6 +37,8 @@ LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 ADDRESSES = ("redis://", "rediss://", "unix://")
 LOOPBACK_HOSTS = ("localhost", "::1")
 SECRET_PARAMETERS = ("auth_token",)
+
+ExecutorSource = Executor | Callable[[], Executor]
 
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -66,7 +68,13 @@ class Settings:
         max_concurrent_calls: synchronous tool calls running at once.
         max_queued_calls: synchronous tool calls waiting for their turn.
         max_abandoned: timed-out tools still running before new calls are refused.
-        executor: where synchronous tools run instead of the shared thread pool.
+        executor: where synchronous tools run instead of the shared thread pool: any
+            `concurrent.futures.Executor`, which stays yours to shut down; or a
+            function without arguments that makes one, which is called when the agent
+            starts, and again when the executor has broken, and whose executors are
+            shut down when the agent has stopped. One that works in other processes
+            needs an agent that can be pickled.
+        executors: more of them by name, for tools that say ``@tool(executor=name)``.
         error_detail: "safe" hides the text of unexpected exceptions from the
             platform; "full" shows it.
         ssl_context: replaces the default TLS context.
@@ -96,7 +104,8 @@ class Settings:
     max_concurrent_calls: int = 128
     max_queued_calls: int = 1000
     max_abandoned: int = 64
-    executor: Executor | None = None
+    executor: ExecutorSource | None = None
+    executors: Mapping[str, ExecutorSource] = field(default_factory=dict, hash=False)
     error_detail: str = "safe"
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
     journal: str | os.PathLike[str] | None = field(default=None, repr=False)
@@ -128,8 +137,21 @@ class Settings:
             self.ssl_context, ssl.SSLContext
         ):
             raise ConfigurationError("ssl_context must be an ssl.SSLContext")
-        if self.executor is not None and not isinstance(self.executor, Executor):
-            raise ConfigurationError("executor must be a concurrent.futures.Executor")
+        if self.executor is not None:
+            _check_executor("executor", self.executor)
+        object.__setattr__(self, "executors", _executors_of(self.executors))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels into another process: executors stay where their threads are."""
+        state = self.__dict__.copy()
+        if isinstance(self.executor, Executor):
+            state["executor"] = None
+        state["executors"] = {
+            name: source
+            for name, source in self.executors.items()
+            if not isinstance(source, Executor)
+        }
+        return state
 
     @property
     def topic(self) -> str:
@@ -364,6 +386,29 @@ def _check_journal(journal: object) -> None:
     check_text("journal", os.fspath(journal))
 
 
+def _executors_of(executors: object) -> dict[str, ExecutorSource]:
+    if not isinstance(executors, Mapping):
+        kind = type(executors).__name__
+        raise ConfigurationError(
+            f'executors must be a mapping such as {{"heavy": pool}}, not {kind}'
+        )
+    for name, source in executors.items():
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(
+                f"executors: {name!r} is not a name that a tool can say"
+            )
+        _check_executor(f"executors[{name!r}]", source)
+    return dict(executors)
+
+
+def _check_executor(name: str, source: object) -> None:
+    if not isinstance(source, Executor) and not callable(source):
+        raise ConfigurationError(
+            f"{name} must be a concurrent.futures.Executor, or a function without "
+            f"arguments that makes one, not {type(source).__name__}"
+        )
+
+
 _POSITIVE = (
     "max_backoff",
     "total_retry_duration",
@@ -423,7 +468,8 @@ class Options(TypedDict, total=False):
     max_concurrent_calls: int
     max_queued_calls: int
     max_abandoned: int
-    executor: Executor | None
+    executor: ExecutorSource | None
+    executors: Mapping[str, ExecutorSource]
     error_detail: str
     ssl_context: ssl.SSLContext | None
     journal: str | os.PathLike[str] | None

@@ -42,6 +42,7 @@ class Definition:
         timeout: seconds a call may take; None means the agent's own limit.
         once_per: "arguments" if the same arguments are not to be done twice.
         idempotent: whether it may run again when its outcome is unknown.
+        executor: the name of the executor that it runs on; None means the agent's.
         must_be_async: whether a plain function is a mistake.
         names: what string annotations may refer to besides module globals.
     """
@@ -51,6 +52,7 @@ class Definition:
     timeout: float | None = None
     once_per: str | None = None
     idempotent: bool = False
+    executor: str | None = None
     must_be_async: bool = False
     names: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -69,6 +71,7 @@ class Tool:
         attribute: the attribute of the agent that holds it; None for a plain function.
         once: whether it runs once per arguments in a conversation.
         idempotent: whether it may run again when its outcome is unknown.
+        executor: the name of the executor that it runs on; None means the agent's.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Tool:
     attribute: str | None = None
     once: bool = False
     idempotent: bool = False
+    executor: str | None = None
 
     @property
     def wire(self) -> dict[str, Any]:
@@ -107,6 +111,7 @@ def tool(
     timeout: float | None = None,
     once_per: Literal["arguments"] | None = None,
     idempotent: bool = False,
+    executor: str | None = None,
 ) -> Callable[[F], F]:
     """Decorate with what the tool does, its name and its limit."""
 
@@ -118,6 +123,7 @@ def tool(
     timeout: float | None = None,
     once_per: Literal["arguments"] | None = None,
     idempotent: bool = False,
+    executor: str | None = None,
 ) -> Any:
     """Make a method, or a function, a tool.
 
@@ -134,7 +140,10 @@ def tool(
             says that nothing was done, so that a repeat may try again; after any
             other failure the outcome is unknown, and stays so.
         idempotent: running it twice does no harm, so that it runs again when it was
-            running while the process was killed. Has a meaning with a journal only.
+            running while the process was killed. Has a meaning with a journal, and
+            where an executor runs again what a lost worker has begun, as Dask does.
+        executor: the name of the executor that it runs on, which the agent is given
+            as ``executors={name: …}``; without one, the agent's ``executor``.
     """
     told = partial(
         Definition,
@@ -142,6 +151,7 @@ def tool(
         timeout=timeout,
         once_per=once_per,
         idempotent=idempotent,
+        executor=executor,
         must_be_async=False,
         names=_names_in_sight(),
     )
@@ -403,6 +413,7 @@ def _tool_of(candidate: _Candidate) -> Tool:
         candidate.attribute,
         definition.once_per is not None,
         definition.idempotent,
+        definition.executor,
     )
 
 
@@ -430,12 +441,27 @@ def _refusals(candidate: _Candidate) -> Iterator[str]:
         )
     if definition.once_per not in (None, "arguments"):
         yield f"once_per={definition.once_per!r} is not known; it may be 'arguments'"
+    if definition.executor is not None:
+        yield from _refusals_of_executor(candidate, definition.executor)
     if definition.must_be_async and not _is_async(candidate):
         yield "it is not async; write `async def`, or use @tool"
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         yield "it yields, and a tool has one result; return a list"
     if not candidate.attribute and _takes_self(function):
         yield "it is a method without its object; pass the method of an instance"
+
+
+def _refusals_of_executor(candidate: _Candidate, executor: Any) -> Iterator[str]:
+    if not isinstance(executor, str):
+        yield (
+            f"executor={executor!r} is not a name; "
+            'write executor="heavy" here, and executors={"heavy": …} for the agent'
+        )
+    if _is_async(candidate):
+        yield (
+            "it is async, and runs on the event loop; write `def` without async, "
+            "or leave executor= out"
+        )
 
 
 def _clash(candidate: _Candidate, owners: dict[str, str]) -> Iterator[str]:

@@ -27,8 +27,8 @@ from conversimple import (
     tool,
     tool_async,
 )
-from conversimple.engine import Engine
 from conversimple.local import LocalPlatform
+from conversimple.running import Runs
 from conversimple.runtime.strand import Strand
 from tests.conftest import WAIT, Seen, stopped_afterwards
 from tests.support.threads import eventually
@@ -768,10 +768,10 @@ def test_a_cancellation_that_comes_too_late(
 ) -> None:
     """The tool has returned: its callback runs, and the conversation's last one."""
     cancelled = threading.Event()
-    cancel = Engine._cancel
+    cancel = Runs.cancel
 
-    def note(engine: Engine, call: ToolCall) -> None:
-        cancel(engine, call)
+    def note(runs: Runs, call: ToolCall) -> None:
+        cancel(runs, call)
         cancelled.set()
 
     class Late(Tools):
@@ -786,7 +786,7 @@ def test_a_cancellation_that_comes_too_late(
         def on_conversation_ended(self, conversation_id: str) -> None:
             self.seen("ended")
 
-    monkeypatch.setattr(Engine, "_cancel", note)
+    monkeypatch.setattr(Runs, "cancel", note)
     with Late(seen, platform_url=platform.url) as agent:
         conversation = platform.start_conversation()
         conversation.request("hold", {})

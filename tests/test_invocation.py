@@ -18,7 +18,8 @@ import pytest
 
 from conversimple import AgentStateError, ToolCall, ToolError, current_call, tool
 from conversimple.core.events import Failure, Success
-from conversimple.invocation import Invoked, Toolbox, validator_of
+from conversimple.invocation import Toolbox, validator_of
+from conversimple.outcomes import Invoked
 from conversimple.tools import from_functions
 from tests.conftest import WAIT
 
@@ -67,11 +68,12 @@ def invoke(
     async def before_async(call: ToolCall, once: bytes | None) -> bool:
         return before(call, once)
 
+    invoked: object
     if inspect.iscoroutinefunction(function):
         invoked = asyncio.run(toolbox.invoke_async(call, before_async))
     else:
         invoked = toolbox.invoke(call, before)
-    assert invoked is not None
+    assert isinstance(invoked, Invoked)
     return invoked
 
 
@@ -384,7 +386,7 @@ def test_concurrent_calls_do_not_see_each_other() -> None:
         return [name, call.arguments["name"], call is current_call()]
 
     toolbox = Toolbox(object(), from_functions([tool("Who")(who)]))
-    outcomes: dict[str, Invoked | None] = {}
+    outcomes: dict[str, Any] = {}
 
     def run(name: str) -> None:
         outcomes[name] = toolbox.invoke(call_of("who", name=name), nothing_before)

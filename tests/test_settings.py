@@ -53,6 +53,7 @@ def test_the_defaults() -> None:
         "max_queued_calls": 1000,
         "max_abandoned": 64,
         "executor": None,
+        "executors": {},
         "error_detail": "safe",
         "ssl_context": None,
         "journal": None,
@@ -217,6 +218,10 @@ def test_wrong_addresses_are_refused(url: str) -> None:
         ("proxy", b"http://proxy:1"),
         ("proxy", " "),
         ("executor", 4),
+        ("executors", 4),
+        ("executors", {"heavy": 4}),
+        ("executors", {5: ThreadPoolExecutor}),
+        ("executors", {"": ThreadPoolExecutor}),
     ],
 )
 def test_wrong_options_are_refused(name: str, value: Any) -> None:

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -79,20 +79,18 @@ class Workers:
         context: contextvars.Context,
         function: Callable[..., T],
         *arguments: Any,
-        executor: Executor | None = None,
     ) -> Future[T]:
-        """Run a function on the pool (or on `executor`) in a context of its own.
+        """Run a function on the pool in a context of its own.
 
         Raises:
             RuntimeError: the interpreter is shutting down.
         """
-        if executor is None:
-            with self._lock:
-                executor = self._shared_pool()
+        with self._lock:
+            pool = self._shared_pool()
         future: Future[T] = Future()
         work = partial(function, *arguments)
         try:
-            executor.submit(_run, context, work, future)
+            pool.submit(_run, context, work, future)
         except RuntimeError:
             # A pool keeps what it finds no thread for, and may run it later: not then.
             if future.cancel():

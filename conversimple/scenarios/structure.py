@@ -17,7 +17,14 @@ from .references import DAYS
 from .scenario import Path
 
 #: What only the runner can know, or what has no form in YAML.
-_NOT_FOR_FILES = {"api_key", "platform_url", "executor", "ssl_context", "proxy"}
+_NOT_FOR_FILES = {
+    "api_key",
+    "platform_url",
+    "executor",
+    "executors",
+    "ssl_context",
+    "proxy",
+}
 SETTINGS = sorted({each.name for each in fields(Settings)} - _NOT_FOR_FILES)
 
 _ANYTHING: dict[str, Any] = {}

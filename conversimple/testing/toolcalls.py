@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from ..agent import ConversimpleAgent
 from ..core.events import Failure
-from ..invocation import Invoked
+from ..outcomes import Invoked
 from ..rehearsal import Rehearsal
 from .agents import Agent, agent_for_tools
 from .threads import begin, is_in_loop

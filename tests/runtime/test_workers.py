@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as WaitTimeout
 from typing import Any
 
@@ -343,16 +343,6 @@ def test_a_context_comes_along(workers: Workers) -> None:
 
     assert workers.submit(context, variable.get, "nothing").result(WAIT) == "given"
     assert workers.spawn(context, seen()).result(WAIT) == "given"
-
-
-def test_an_executor_of_ones_own_takes_the_functions(workers: Workers) -> None:
-    """The shared pool is not even made."""
-    with ThreadPoolExecutor(1, "test-own") as own:
-        future = workers.submit(fresh(), _current, executor=own)
-        assert future.result(WAIT).startswith("test-own")
-    assert not ours()
-    with pytest.raises(RuntimeError):
-        workers.submit(fresh(), _current, executor=own)
 
 
 def test_a_thread_that_cannot_start_can_start_later(
