@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,37 @@ from flask import Flask
 
 from conversimple.integrations.embedding import Embedding
 from conversimple.local import Conversation, LocalPlatform
-from tests.examples.stage import invalid, refusal
+from tests.examples.stage import LIMIT, invalid, refusal
+from tests.support.postgres import PostgresServer, postgres  # noqa: F401
 
 
-@pytest.fixture
-def app(tmp_path: Path, platform: LocalPlatform) -> Iterator[Flask]:
+@contextmanager
+def serving(platform: LocalPlatform, folder: Path, database: str) -> Iterator[Flask]:
     """A shop with full shelves, whose agent is there."""
     app = create_app(
         {
-            "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path}/shop.db",
+            "SQLALCHEMY_DATABASE_URI": database,
             "CONVERSIMPLE_PLATFORM_URL": platform.url,
-            "CONVERSIMPLE_CLAIMS": f"file:{tmp_path}/claims",
+            "CONVERSIMPLE_CLAIMS": f"file:{folder}/claims",
         }
     )
     made = app.test_cli_runner().invoke(args=["create-database"])
     assert made.exit_code == 0, made.output
     agents: Embedding = app.extensions["conversimple"]
     agents.start()
-    yield app
-    agents.stop()
-    with app.app_context():
-        db.engine.dispose()
+    try:
+        yield app
+    finally:
+        agents.stop()
+        with app.app_context():
+            db.engine.dispose()
+
+
+@pytest.fixture
+def app(tmp_path: Path, platform: LocalPlatform) -> Iterator[Flask]:
+    """The shop, with a database in a file."""
+    with serving(platform, tmp_path, f"sqlite:///{tmp_path}/shop.db") as app:
+        yield app
 
 
 @pytest.fixture
@@ -92,3 +103,21 @@ def test_the_database_is_made_once(app: Flask, caller: Conversation) -> None:
         mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
         timeout = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
     assert (mode, timeout) == ("wal", 10_000)
+
+
+@pytest.mark.slow
+def test_a_database_that_is_restarted(
+    tmp_path: Path, platform: LocalPlatform, postgres: PostgresServer  # noqa: F811
+) -> None:
+    """Connections that it has closed meanwhile are met by no tool and no page."""
+    postgres.create_database("tea")
+    place = f"postgresql+psycopg://postgres@/tea?host={postgres.folder}"
+    with serving(platform, tmp_path, place) as app:
+        caller = platform.start_conversation()
+        calls = [caller.request("list_products", {}) for _ in range(10)]
+        assert all(call.result(LIMIT) for call in calls)
+        postgres.restart()
+        for number in range(20):
+            wanted = {"product": "Assam", "quantity": 1, "customer": f"{number}"}
+            assert caller.request("place_order", wanted).result(LIMIT)
+            assert "Assam" in page(app)

@@ -23,6 +23,7 @@ from examples.flask_app.models import create_database, db
 
 from conversimple.local import Answer, Conversation, LocalPlatform
 from tests.conftest import ROOT
+from tests.support.markdown import blocks_of
 from tests.support.threads import eventually
 
 LIMIT = 20.0
@@ -32,11 +33,14 @@ GUNICORN = (
     *("-c", "python:conversimple.integrations.gunicorn"),
     "examples.flask_app:create_app()",
 )
-UWSGI = (
-    *(str(BIN / "uwsgi"), "--master", "--processes", "2", "--enable-threads"),
-    *("--die-on-term", "--need-app"),
-    *("--module", "examples.flask_app:create_app()"),
-)
+
+
+def uwsgi(folder: Path, port: int) -> tuple[str, ...]:
+    """The command for uWSGI, with the configuration that docs/servers.md has."""
+    [block] = blocks_of(ROOT / "docs" / "servers.md", "ini")
+    ini = folder / "uwsgi.ini"
+    ini.write_text(block.text.replace("shop:", "examples.flask_app:"))
+    return str(BIN / "uwsgi"), "--ini", str(ini), "--http-socket", f"127.0.0.1:{port}"
 
 
 def environment(folder: Path, platform: LocalPlatform) -> dict[str, str]:

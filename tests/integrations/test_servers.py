@@ -20,7 +20,6 @@ from tests.conftest import ROOT
 from tests.integrations.servers import (
     GUNICORN,
     LIMIT,
-    UWSGI,
     Callers,
     Server,
     agent_of,
@@ -28,6 +27,7 @@ from tests.integrations.servers import (
     make_database,
     free_port,
     serving,
+    uwsgi,
 )
 from tests.support.threads import eventually
 
@@ -134,7 +134,7 @@ def test_uwsgi(
     """Workers start the agent after their fork, answer requests, and hand over."""
     platform.redelivery = True
     port = free_port()
-    command = (*UWSGI, "--http-socket", f"127.0.0.1:{port}", *way)
+    command = (*uwsgi(tmp_path, port), *way)
     with serving(command, port, tmp_path / "log", env) as server:
         conversation = platform.start_conversation(timeout=LIMIT)
         first = leader(server, platform)
