@@ -24,7 +24,6 @@ from .runtime.lifecycle import LifecycleFuture
 from .runtime.signals import signals_into
 from .settings import check_text, log_level, resolve
 from .tools import Tool, collect, from_functions
-from .travelling import StaysBehind
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -374,7 +373,7 @@ class ConversimpleAgent:
             starting.result()
 
 
-class _Runtime(StaysBehind):
+class _Runtime:
     """What of an agent does not travel with it into another process."""
 
     def __init__(self, settings: Settings, tools: Mapping[str, Tool]) -> None:
@@ -396,7 +395,7 @@ class _Runtime(StaysBehind):
     def __reduce__(self) -> tuple[type[_Runtime], tuple[Settings, Mapping[str, Tool]]]:
         return _Runtime, (self.settings, self.tools)
 
-    def away(self) -> tuple[type[_Runtime], tuple[()]]:
+    def _conversimple_away(self) -> tuple[type[_Runtime], tuple[()]]:
         """What there is where only tools of the agent run: neither key nor settings."""
         return _Abroad, ()
 
@@ -422,7 +421,7 @@ class _Abroad(_Runtime):
         return _Abroad()
 
     def __reduce__(self) -> Any:
-        return self.away()
+        return self._conversimple_away()
 
 
 # For the package's own use: none of it may be in the way of a subclass's names.

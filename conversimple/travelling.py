@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import lru_cache
 from typing import Any
@@ -17,25 +16,27 @@ from typing import Any
 #: Packages whose executors are known to send what they are given to other processes.
 _FAR = ("distributed", "loky")
 
+#: The method of what stays behind: what makes something else of it elsewhere, as
+#: ``__reduce__`` would tell.
+STAYS_BEHIND = "_conversimple_away"
+
 Pickler = type[pickle.Pickler]
-Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class NotPacked(pickle.PicklingError):
     """Something cannot be pickled; the text names it, and the cure."""
 
 
-class StaysBehind:
-    """Travels into other processes as something else."""
-
-    def away(self) -> Reduced:
-        """What makes the other thing there, as ``__reduce__`` would tell."""
-        raise NotImplementedError
-
-
 class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
-        return obj.away() if isinstance(obj, StaysBehind) else NotImplemented
+        return _away(obj, NotImplemented)
+
+
+def _away(obj: Any, otherwise: Any) -> Any:
+    """What an object is elsewhere, if it says that it is something else there."""
+    # A mark instead of a base class: agents need not import all of this.
+    away = getattr(type(obj), STAYS_BEHIND, None)
+    return otherwise if away is None else away(obj)
 
 
 def pickler_for(executor: Executor) -> Pickler:
@@ -130,8 +131,7 @@ def _cloud_pickler() -> Pickler:
 
     class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, StaysBehind):
-                return obj.away()
-            return super().reducer_override(obj)
+            away = _away(obj, None)
+            return super().reducer_override(obj) if away is None else away
 
     return CloudPickler
