@@ -77,6 +77,7 @@ class Counted:
     """The connections that were opened and closed, of all threads."""
 
     def __init__(self) -> None:
+        self.last: Any = None
         self.opened = 0
         self.closed = 0
 
@@ -93,7 +94,8 @@ def counted(database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted
     connections.close_all()
     close = BaseDatabaseWrapper.close
 
-    def count_opened(**_: Any) -> None:
+    def count_opened(connection: Any, **_: Any) -> None:
+        counted.last = connection
         counted.opened += 1
 
     def count_closed(self: Any) -> None:

@@ -150,6 +150,7 @@ def test_a_thread_that_nobody_looks_after(
     assert caller.call("count_aside") == 0
     assert counted.balance == 1
     assert "fresh_connections()" in caplog.text
+    counted.last.connection.close()
 
 
 def test_a_stale_connection_is_closed_before(counted: Counted) -> None:

@@ -10,9 +10,16 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from conversimple.agent import ConversimpleAgent, host
-from conversimple.commands.failure import FAILED, USAGE, UsageMistake, one_line
+from conversimple.agent import host
+from conversimple.commands.failure import (
+    FAILED,
+    USAGE,
+    CommandFailed,
+    UsageMistake,
+    one_line,
+)
 from conversimple.commands.logs import SDK_LOGGER, configure_logging
+from conversimple.commands.making import make_agent
 from conversimple.commands.serving import Runner, health_served, leave, left
 from conversimple.dispatcher import ConversimpleDispatcher
 from conversimple.dispatcher import host as host_all
@@ -20,7 +27,6 @@ from conversimple.errors import ConfigurationError, ConversimpleError
 from conversimple.integrations.django.configuration import Configuration, configured
 from conversimple.integrations.django.database import HOST, fresh_connections
 from conversimple.integrations.django.discovery import AgentClass, chosen
-from conversimple.making import make
 
 
 class Command(BaseCommand):
@@ -71,7 +77,7 @@ class Command(BaseCommand):
             where = options["health_host"], options["health_port"]
             with health_served(runner, *where):
                 runner.run_forever()
-        except (ConversimpleError, UsageMistake) as error:
+        except (ConversimpleError, CommandFailed) as error:
             is_usage = isinstance(error, (ConfigurationError, UsageMistake))
             code = USAGE if is_usage else FAILED
             raise CommandError(one_line(error), returncode=code) from error
@@ -94,7 +100,7 @@ def _runner(
 ) -> Runner:
     if dispatch or configuration.dispatch or len(agents) > 1:
         return _dispatcher(agents, configuration)
-    agent: ConversimpleAgent = make(agents[0], configuration.options)
+    agent = make_agent(agents[0], configuration.options)
     host(agent, HOST)
     return agent
 

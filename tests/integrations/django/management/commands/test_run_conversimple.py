@@ -110,11 +110,27 @@ def test_its_health_is_served(
     assert told == ["connected", "connected"]
 
 
+class Needy(Clerk):
+    """It cannot be made of settings alone."""
+
+    def __init__(self, stock: int, **options: Any) -> None:
+        super().__init__(**options)
+
+
+class Broken(Clerk):
+    """It cannot be made at all."""
+
+    def __init__(self, **options: Any) -> None:
+        raise ZeroDivisionError("broken")
+
+
 @pytest.mark.parametrize(
     ("given", "typed", "told"),
     [
         ({"API_KEY": "key"}, ["Cleric"], "no app defines an agent Cleric"),
         ({"API_KEY": "key"}, ["a.b.C"], "cannot import the agent a.b.C"),
+        ({"API_KEY": "key"}, [f"{__name__}.Needy"], "its constructor needs stock"),
+        ({"API_KEY": "key"}, [f"{__name__}.Broken"], "cannot make a Broken: .*line"),
         ({"API_KEY": ""}, ["Clerk"], "no API key"),
         ({"TOOL_TIMEOUT": 0}, ["Clerk"], "tool_timeout must be"),
         ({}, ["Clerk", "--health-port", "70000"], "not a number from 0 to 65535"),
