@@ -76,6 +76,14 @@ class FarAgent(ConversimpleAgent):
             time.sleep(0.01)
         self.note("noticed")
 
+    @tool("Wait until it is let go")
+    def hold(self) -> str:
+        assert self.folder is not None
+        self.note(f"holding {os.getpid()}")
+        while not (self.folder / "go").exists() and not current_call().cancelled:
+            time.sleep(0.01)
+        return "let go"
+
     @tool("Die")
     def die(self) -> None:
         self.note("dying")
