@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -23,8 +24,9 @@ from conversimple.local import Call, Conversation
 AT_ONCE = 40
 PATIENCE = 20.0
 
-#: Removed by `database`; its name is part of what the settings say.
+#: Its name is part of what the settings say.
 FOLDER = tempfile.mkdtemp(prefix="conversimple-django-")
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 if not settings.configured:
     settings.configure(
@@ -50,7 +52,7 @@ if not settings.configured:
 
 @pytest.fixture(scope="session")
 def tables() -> Iterator[None]:
-    """The tables are there; the database is removed after the last test."""
+    """The tables are there."""
     from .stock.models import Thing
 
     with connection.cursor() as cursor:
@@ -60,7 +62,6 @@ def tables() -> Iterator[None]:
     connections.close_all()
     yield
     connections.close_all()
-    shutil.rmtree(FOLDER)
 
 
 @pytest.fixture
