@@ -94,6 +94,14 @@ class FarAgent(ConversimpleAgent):
         self.note("dying")
         os.kill(os.getpid(), signal.SIGKILL)
 
+    @tool("Die, but only the first time", idempotent=True)
+    def die_once(self) -> str:
+        assert self.folder is not None
+        again = "dying" in notes(self.folder)
+        if not again:
+            self.die()
+        return "alive"
+
     @tool("Fail")
     def fail(self) -> None:
         raise ValueError("secret")
