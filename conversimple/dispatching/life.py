@@ -87,7 +87,9 @@ class Life:
         engine.stopped.add_done_callback(self._stopped)
 
     def _begin(self) -> Engine | None:
-        agent = self.agent = self._make()
+        # Its constructor may use what its tools may.
+        with self._around.surround():
+            agent = self.agent = self._make()
         if self.cancelled:
             return None
         host(agent, self._around)

@@ -310,6 +310,32 @@ def test_tools_have_a_context(
     eventually(lambda: len(torn_down) == 1 + 1 + 1 + 3)
 
 
+class Built(ConversimpleAgent):
+    """Its constructor needs the application."""
+
+    agent_id = "built"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.home = current_app.name
+
+    @tool("Where")
+    def where(self) -> list[str]:
+        return [self.home, current_app.name]
+
+
+@pytest.mark.parametrize("dispatch", [False, True])
+def test_constructors_have_a_context(
+    platform: LocalPlatform, make: Any, dispatch: bool
+) -> None:
+    """Of the one agent, and of those of a dispatcher."""
+    app = make(Built, DISPATCH=dispatch)
+    embedding(app).start()
+    platform.wait_for_agent(5.0)
+    conversation = platform.announce_ready("conv_1", "built", "c1")
+    assert conversation.request("where", {}).result(5.0) == ["shop", "shop"]
+
+
 class Keeper(ConversimpleAgent):
     """It uses a database."""
 
