@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import Protocol
@@ -35,14 +35,24 @@ class Journal(Protocol):
     def look(self, entry: Entry) -> Verdict | Answer | None:
         """What is known of a call, which is not begun by this."""
 
-    def store(self, answers: Sequence[Answer]) -> None:
-        """Note the answers of calls that this journal began; others are ignored."""
+    def store(self, answers: Sequence[Answer]) -> Collection[Key]:
+        """Note the answers of calls that this journal began; others are ignored.
+
+        Returns:
+            The calls that others have taken over meanwhile, and answer.
+        """
 
     def confirm(self, keys: Sequence[Key]) -> None:
         """Note that answers were delivered: no restart has to send them again."""
 
     def recover(self, scope: str | None, idempotent: bool) -> list[Recovered]:
         """Take over what dead processes have left to answer, oldest first."""
+
+    def watch(self, tell: Callable[[], object]) -> None:
+        """Have it told, on any thread, when a process is gone; it may never be.
+
+        Whoever is told nothing looks once a minute.
+        """
 
     def close(self) -> None:
         """Use the journal no longer; what was begun and not answered stays unknown."""
@@ -93,6 +103,7 @@ class Journaling:
         self._session = session
         self._workers = workers
         self._strand = Strand(self._submit)
+        journal.watch(partial(tell, session.deserted))
 
     def begin(
         self, call: ToolCall, once: bytes | None, idempotent: bool
@@ -138,12 +149,12 @@ class Journaling:
             job()
 
     def _store(self, answers: Sequence[Answer]) -> None:
-        problem = None
+        problem, taken = None, frozenset[Key]()
         try:
-            self._journal.store(answers)
+            taken = frozenset(self._journal.store(answers))
         except JournalError as error:
             problem = str(error)
-        self._tell(self._session.stored, answers, time.monotonic(), problem)
+        self._tell(self._session.stored, answers, time.monotonic(), problem, taken)
 
     def _confirm(self, keys: Sequence[Key]) -> None:
         try:

@@ -517,10 +517,10 @@ def test_the_answer_is_on_disk_before_it_is_sent(
     gate, reached = threading.Event(), threading.Event()
     store = Journal.store
 
-    def slow(self: Journal, answers: Any) -> None:
+    def slow(self: Journal, answers: Any) -> Any:
         reached.set()
         assert gate.wait(WAIT)
-        store(self, answers)
+        return store(self, answers)
 
     monkeypatch.setattr(Journal, "store", slow)
     with Till(platform, seen, journal=path) as agent:

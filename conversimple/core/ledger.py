@@ -214,6 +214,14 @@ class Ledger:
             self._keeping -= 1
             self._queue(record)
 
+    def give_way(self, key: Key) -> None:
+        """Others took a call over, and answer it: our answer, unsent, is dropped."""
+        record = self._records.get(key)
+        if record is not None and record.state is Delivery.KEEPING:
+            self._keeping -= 1
+            self._cost -= record.cost
+            del self._records[key]
+
     def disown(self, key: Key) -> None:
         """Somebody else answers a call."""
         if self.awaits(key):

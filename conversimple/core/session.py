@@ -10,7 +10,7 @@ take new work.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ..errors import JournalError
@@ -36,6 +36,7 @@ from .events import (
 )
 from .frames import Frame
 from .journaling import Answer, Recovered, Verdict
+from .keys import Key
 from .ledger import Ledger
 from .quarantine import LOSSES_TO_BELIEVE
 from .states import TRANSITIONS, ConnectionState
@@ -381,11 +382,28 @@ class Session:
     # Facts in: the journal.
 
     def stored(
-        self, answers: Iterable[Answer], now: float, problem: str | None = None
+        self,
+        answers: Iterable[Answer],
+        now: float,
+        problem: str | None = None,
+        taken: Collection[Key] = (),
     ) -> None:
-        """The journal has the answers, or a problem with them: they may be sent."""
+        """The journal has the answers, or a problem with them: they may be sent.
+
+        Args:
+            answers: what it was given.
+            now: the time.
+            problem: why it has them in memory only.
+            taken: the calls that other processes have taken over, because this one
+                was not heard of for too long: they answer, and nothing else is sent.
+        """
         for answer in answers:
-            self._ledger.stored(answer.key)
+            if answer.key in taken:
+                text = "call %r was taken over: our answer is dropped"
+                self._events.note(logging.WARNING, text, answer.key.call_id)
+                self._ledger.give_way(answer.key)
+            else:
+                self._ledger.stored(answer.key)
         if problem is not None:
             self._events.note(logging.ERROR, "%s", problem)
             self._events.error("journal_failed", problem, {})
@@ -403,6 +421,11 @@ class Session:
         """
         self._desk.consulted(consult, known)
         self._settle(now)
+
+    def deserted(self) -> None:
+        """A process is gone, and may have left calls: the journal has to look."""
+        if self.joined:
+            self._recover(idempotent=False)
 
     def recovered(self, rows: Iterable[Recovered], now: float) -> None:
         """The journal found calls of processes that are gone."""

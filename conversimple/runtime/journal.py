@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..core.journaling import Answer, Entry, Recovered, Verdict
@@ -101,8 +101,11 @@ class Journal:
                 return Verdict.ELSEWHERE
             return journaltable.answer_of(db, row) or Verdict.EVICTED
 
-    def store(self, answers: Sequence[Answer]) -> None:
+    def store(self, answers: Sequence[Answer]) -> Collection[Key]:
         """Note the answers of calls that this journal began; others are ignored.
+
+        Returns:
+            Nothing: a process that lives keeps its lock, and all that is its own.
 
         Raises:
             JournalError: they are kept in memory only, and are saved with whatever
@@ -110,6 +113,7 @@ class Journal:
         """
         with self._writing(answers=answers) as db:
             self._keep_bounds(db, SWEEP * len(answers))
+        return ()
 
     def confirm(self, keys: Sequence[Key]) -> None:
         """Note that answers were delivered: no restart has to send them again."""
@@ -134,6 +138,9 @@ class Journal:
             for row in ours:
                 journaltable.take(db, row, self._owner)
             return [Recovered(row.entry, self._answer_of(db, row)) for row in ours]
+
+    def watch(self, tell: Callable[[], object]) -> None:
+        """See `journaling.Journal`; the end of a process is not told here."""
 
     def close(self) -> None:
         """Use the journal no longer; what was begun and not answered stays unknown.

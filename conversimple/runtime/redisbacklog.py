@@ -7,7 +7,7 @@ process.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ..core.journaling import Answer
@@ -60,6 +60,18 @@ class Batch(NamedTuple):
     lost: list[LostBegin]
 
 
+class Saved(NamedTuple):
+    """What became of a batch.
+
+    Attributes:
+        taken: for each answer, whether others have taken its call over.
+        undone: for each lost begin, whether it was found.
+    """
+
+    taken: list[bool]
+    undone: list[bool]
+
+
 class Backlog:
     """What waits, of all journals of a process on one server. Any thread may use it."""
 
@@ -70,6 +82,7 @@ class Backlog:
         self._bytes = 0
         self._deliveries: dict[tuple[str, Key], None] = {}
         self._lost: dict[tuple[str, LostBegin], None] = {}
+        self._taken: dict[tuple[str, Key], None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._answers or self._deliveries or self._lost)
@@ -125,24 +138,41 @@ class Backlog:
             for start in range(0, len(begins), BATCH):
                 yield Batch(customer, [], [], begins[start : start + BATCH])
 
-    def saved(self, batch: Batch, undone: list[bool], now: float) -> None:
+    def take_taken(self, customer: str, keys: Iterable[Key]) -> list[Key]:
+        """Those calls that others had taken over when their answers were told; once."""
+        with self._lock:
+            known = [key for key in keys if (customer, key) in self._taken]
+            for key in known:
+                del self._taken[customer, key]
+            return known
+
+    def saved(self, batch: Batch, outcome: Saved, now: float) -> None:
         """The server has a batch.
 
         Args:
             batch: what it has.
-            undone: which of the lost begins it has found.
+            outcome: what became of it.
             now: a lost begin that is not found is looked for until its time.
         """
         customer = batch.customer
         with self._lock:
-            for unsaved in batch.answers:
+            for unsaved, taken in zip(batch.answers, outcome.taken, strict=True):
                 if self._answers.pop((customer, unsaved.answer.key), None):
                     self._bytes -= _size(unsaved)
+                    self._note(customer, unsaved.answer.key, taken)
             for key in batch.deliveries:
                 self._deliveries.pop((customer, key), None)
-            for begin, found in zip(batch.lost, undone, strict=True):
+            for begin, found in zip(batch.lost, outcome.undone, strict=True):
                 if found or now > begin.until:
                     self._lost.pop((customer, begin), None)
+
+    def _note(self, customer: str, key: Key, taken: bool) -> None:
+        if not taken:
+            return
+        # Whoever was told that an answer could not be saved does not ask.
+        if len(self._taken) == MOST:
+            del self._taken[next(iter(self._taken))]
+        self._taken[customer, key] = None
 
 
 def _size(unsaved: Unsaved) -> int:

@@ -24,7 +24,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ..core.journaling import Answer, Entry, Recovered, Verdict
 from ..core.keys import Key
@@ -119,8 +119,12 @@ class RedisJournal:
             return known
         return redisrows.look(self._server, self._owner.customer, entry)
 
-    def store(self, answers: Sequence[Answer]) -> None:
+    def store(self, answers: Sequence[Answer]) -> Collection[Key]:
         """Note the answers of calls that this journal began; others are ignored.
+
+        Returns:
+            The calls that others have taken over, since this process was not heard of
+            for longer than its lease: what they answer is what counts.
 
         Raises:
             JournalError: they are kept in memory only, and are saved as soon as the
@@ -139,6 +143,8 @@ class RedisJournal:
             raise JournalError(
                 self._server.place, "too many answers wait to be saved; one is not"
             )
+        keys = [answer.key for answer in answers]
+        return self._link.backlog.take_taken(self._owner.customer, keys)
 
     def confirm(self, keys: Sequence[Key]) -> None:
         """Note that answers were delivered: no restart has to send them again."""
@@ -171,6 +177,10 @@ class RedisJournal:
             for entry, _ in recovered:
                 self._begun[entry.key] = entry.digest
         return recovered
+
+    def watch(self, tell: Callable[[], object]) -> None:
+        """Have it told when others are dead, soon after their lease is over."""
+        self._link.watch(self._owner, tell)
 
     def close(self) -> None:
         """Use the journal no longer; what was begun and not answered stays unknown.

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from ..errors import JournalError
@@ -42,9 +43,12 @@ class Link:
         self.server = Server(address)
         self.backlog = Backlog()
         self._wake = threading.Event()
+        # Of the thread: who was dead when it looked last, by customer.
+        self._dead: dict[str, set[str]] = {}
         # Guards the rest.
         self._lock = threading.Lock()
         self._owners: dict[str, Owner] = {}
+        self._watchers: dict[str, Callable[[], object]] = {}
         self._users = 0
         self._thread: threading.Thread | None = None
 
@@ -86,10 +90,16 @@ class Link:
         """Show it no longer; what it has left is there for others at once."""
         with self._lock:
             self._owners.pop(owner.name, None)
+            self._watchers.pop(owner.name, None)
         # A server that is away learns it when the lease ends.
         if not self.server.failing:
             with suppress(JournalError):
                 redisrows.leave(self.server, owner)
+
+    def watch(self, owner: Owner, tell: Callable[[], object]) -> None:
+        """Tell, on the thread, when another owner of the customer is dead."""
+        with self._lock:
+            self._watchers[owner.name] = tell
 
     def save(self, wall: str = "") -> None:
         """Tell the server what waits.
@@ -102,8 +112,8 @@ class Link:
         """
         self.server.check_process()
         for batch in self.backlog.batches():
-            undone = redisrows.save(self.server, batch, wall)
-            self.backlog.saved(batch, undone, time.monotonic())
+            saved = redisrows.save(self.server, batch, wall)
+            self.backlog.saved(batch, saved, time.monotonic())
 
     # Signs of life.
 
@@ -142,13 +152,15 @@ class Link:
         with self._lock:
             owners = list(self._owners.values())
         groups: dict[tuple[str, float], list[Owner]] = {}
+        dead: dict[str, set[str]] = {}
         for owner in owners:
             groups.setdefault((owner.customer, owner.lease), []).append(owner)
         lapsed = 0
         for group in groups.values():
             for start in range(0, len(group), TOGETHER):
                 some = group[start : start + TOGETHER]
-                lapsed += redisrows.renew(self.server, some)
+                late, dead[some[0].customer] = redisrows.renew(self.server, some)
+                lapsed += late
         if lapsed:
             logger.warning(
                 "nothing was heard of this process for longer than a lease at the "
@@ -156,6 +168,19 @@ class Link:
                 "answered what it had begun, as unknown",
                 self.server.place,
             )
+        self._tell_watchers(dead)
+
+    def _tell_watchers(self, dead: dict[str, set[str]]) -> None:
+        news = {who for who in dead if dead[who] - self._dead.get(who, set())}
+        self._dead = dead
+        with self._lock:
+            watchers = [
+                tell
+                for name, tell in self._watchers.items()
+                if self._owners[name].customer in news
+            ]
+        for tell in watchers:
+            tell()
 
 
 class _Registry:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..core.journaling import Answer, Entry, Recovered, Verdict
 from ..core.keys import Key
-from .redisbacklog import Batch
+from .redisbacklog import Batch, Saved
 from .redisscripts import (
     BEGIN,
     LEAVE,
@@ -100,8 +100,8 @@ def look(server: Server, customer: str, entry: Entry) -> Verdict | Answer | None
     )
 
 
-def save(server: Server, batch: Batch, wall: str) -> list[bool]:
-    """Note answers and deliveries; returns which of the lost begins were undone."""
+def save(server: Server, batch: Batch, wall: str) -> Saved:
+    """Note answers and deliveries, and undo lost begins."""
     ages = _milliseconds(CALL_AGE), _milliseconds(BODY_AGE)
     arguments: list[Argument] = [wall, *ages, len(batch.answers)]
     for owner, _, answer in batch.answers:
@@ -112,9 +112,7 @@ def save(server: Server, batch: Batch, wall: str) -> list[bool]:
     arguments.append(len(batch.lost))
     for begun in batch.lost:
         arguments += [call_id(begun.key), begun.owner, begun.ticket]
-    return server.ask(
-        SAVE, batch.customer, *arguments, read=lambda reply: [*map(_is_one, reply)]
-    )
+    return server.ask(SAVE, batch.customer, *arguments, read=_saved)
 
 
 def take_over(
@@ -166,16 +164,25 @@ def take_over(
     return _readable(rows, server.place), more
 
 
-def renew(server: Server, owners: Sequence[Owner], is_new: bool = False) -> int:
+def renew(
+    server: Server, owners: Sequence[Owner], is_new: bool = False
+) -> tuple[int, set[str]]:
     """Show that owners of one customer, with one lease, live.
 
     Returns:
-        How many had shown nothing for longer than their lease.
+        How many had shown nothing for longer than their lease; and the customer's
+        owners that are dead.
     """
     customer, lease = owners[0].customer, owners[0].lease
     names = (owner.name for owner in owners)
     told = _milliseconds(lease), "1" if is_new else ""
-    return server.ask(RENEW, customer, *told, *names, read=int)
+    return server.ask(
+        RENEW,
+        customer,
+        *told,
+        *names,
+        read=lambda reply: (int(reply[0]), {name.decode() for name in reply[1]}),
+    )
 
 
 def leave(server: Server, owner: Owner) -> None:
@@ -219,6 +226,11 @@ def _recovered(row: list[Any]) -> Recovered:
     key = Key(text(conversation), text(call))
     entry = Entry(key, digest, text(tool), once, idempotent == b"1")
     return Recovered(entry, None if body is None else _answer(key, body, counts))
+
+
+def _saved(reply: Any) -> Saved:
+    taken, undone = reply
+    return Saved([*map(_is_one, taken)], [*map(_is_one, undone)])
 
 
 def _is_one(reply: Any) -> bool:

@@ -231,7 +231,8 @@ return answered(id, row[3])
 
 #: wall clock, age of calls (ms), age of delivered bodies (ms); then the number of
 #: answers, and for each: id, owner, "1" if it counts, event and body; of deliveries:
-#: id; of lost begins: id, owner, ticket → for each one 1 if it is found and undone
+#: id; of lost begins: id, owner, ticket → for each answer 1 if others have taken the
+#: call over; for each lost begin 1 if it is found and undone.
 SAVE = _COMMON + """
 local now, age, short, at = wall(ARGV[1]), ARGV[2], ARGV[3], 4
 
@@ -244,12 +245,14 @@ local function answer()
   local id, owner, counts, body =
     next_argument(), next_argument(), next_argument(), next_argument()
   local row = redis.call('HMGET', call_key(id), 'state', 'owner')
-  if row[1] ~= '0' or row[2] ~= owner then return end
+  if row[1] and row[2] ~= owner then return 1 end
+  if row[1] ~= '0' then return 0 end
   redis.call('SET', body_key(id), body, 'PX', age)
   redis.call('HSET', call_key(id), 'state', '1', 'since', exact(now),
     'counts', counts)
   redis.call('HDEL', call_key(id), 'ticket')
   redis.call('PEXPIRE', call_key(id), age)
+  return 0
 end
 
 local function confirm()
@@ -276,11 +279,11 @@ local function undo()
   return 1
 end
 
-local undone = {}
-for _ = 1, next_argument() do answer() end
+local taken, undone = {}, {}
+for _ = 1, next_argument() do table.insert(taken, answer()) end
 for _ = 1, next_argument() do confirm() end
 for _ = 1, next_argument() do table.insert(undone, undo()) end
-return undone
+return {taken, undone}
 """
 
 #: owner, lease (ms), wall clock, age of calls (ms), age of delivered bodies (ms), since
@@ -339,7 +342,7 @@ return {taken, #found > most and 1 or 0}
 """
 
 #: lease (ms), "1" for new owners, the owners → how many had not been heard of for too
-#: long.
+#: long, and all that are dead.
 RENEW = _COMMON + """
 local lease, is_new, lapsed = ARGV[1], ARGV[2] == '1', 0
 for position = 3, #ARGV do
@@ -354,7 +357,11 @@ for position = 3, #ARGV do
   end
 end
 redis.call('PEXPIRE', OWNERS, TWO_DAYS)
-return lapsed
+local dead = {}
+for _, owner in ipairs(redis.call('ZRANGEBYSCORE', OWNERS, '-inf', exact(clock))) do
+  if not is_alive(owner) then table.insert(dead, owner) end
+end
+return {lapsed, dead}
 """
 
 #: owner → nothing; what it has left is there for others at once.

@@ -5,9 +5,10 @@ Each is carried out in a worker's process, which does not live to undo it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from conversimple.core.journaling import Answer, Entry, Recovered, Verdict
+from conversimple.core.keys import Key
 from conversimple.core.ledger import Ledger
 from conversimple.runtime import ownership
 from conversimple.runtime.journal import Journal
@@ -39,11 +40,11 @@ def notes_no_beginning() -> None:
         begun[entry.key] = entry
         return Verdict.RUN
 
-    def store(self: Journal, answers: Sequence[Answer]) -> None:
+    def store(self: Journal, answers: Sequence[Answer]) -> Collection[Key]:
         for answer in answers:
             if answer.key in begun:
                 genuine_begin(self, begun.pop(answer.key))
-        genuine_store(self, answers)
+        return genuine_store(self, answers)
 
     _replace(Journal, "begin", begin)
     _replace(Journal, "store", store)
@@ -52,8 +53,8 @@ def notes_no_beginning() -> None:
 def stores_nothing() -> None:
     """Answers are not noted."""
 
-    def store(self: Journal, answers: Sequence[Answer]) -> None:
-        pass
+    def store(self: Journal, answers: Sequence[Answer]) -> Collection[Key]:
+        return ()
 
     _replace(Journal, "store", store)
 
@@ -95,9 +96,10 @@ def confirms_at_once() -> None:
     """What is stored counts as delivered."""
     genuine = Journal.store
 
-    def store(self: Journal, answers: Sequence[Answer]) -> None:
-        genuine(self, answers)
+    def store(self: Journal, answers: Sequence[Answer]) -> Collection[Key]:
+        taken = genuine(self, answers)
         self.confirm([answer.key for answer in answers])
+        return taken
 
     _replace(Journal, "store", store)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -323,10 +323,15 @@ class SessionDriver:
         assert self.claim(call, once) and self.judge(call)
         return call
 
-    def stored(self, problem: str | None = None) -> None:
+    def stored(self, problem: str | None = None, taken: Collection[Key] = ()) -> None:
         """Tell that the journal has all it was given, or a problem with it."""
         answers, self.to_store = self.to_store, []
-        self.session.stored(answers, self.now, problem)
+        self.session.stored(answers, self.now, problem, taken)
+        self._take()
+
+    def deserted(self) -> None:
+        """Tell that a process is gone."""
+        self.session.deserted()
         self._take()
 
     def recovered(self, *rows: Recovered) -> None:

@@ -202,6 +202,43 @@ def test_an_agent_that_stops_waits_for_the_disk() -> None:
     assert names_of(driver.sent())[-1] == "phx_leave"
 
 
+def test_an_answer_to_what_others_have_taken_over_is_not_sent() -> None:
+    """They answer it; asked again, the journal says what."""
+    driver = agent()
+    driver.succeed(driver.begin("call_1"), '"sunny"')
+    driver.succeed(driver.begin("call_2"), '"cold"')
+    driver.stored(taken=[ONE])
+    assert said(driver) == [("call_2", "cold")]
+    assert driver.session.report().unconfirmed == 1
+    driver.reconnect()
+    assert said(driver) == [("call_2", "cold")]
+    call = claimed(driver, "call_1")
+    assert not driver.judge(call, result_of(ONE, "unknown"))
+    assert said(driver) == [("call_1", "unknown")]
+
+
+def test_what_was_sent_when_others_took_it_over_stays_as_it_is() -> None:
+    """It cannot be taken back."""
+    driver = agent()
+    call = claimed(driver)
+    driver.pass_time(31.0)
+    assert said(driver) == [("call_1", TIMED_OUT)]
+    assert not driver.judge(call, Verdict.RUN)
+    driver.stored(taken=[ONE])
+    driver.request("call_1")
+    assert said(driver) == [("call_1", TIMED_OUT)]
+
+
+def test_what_was_taken_over_makes_room() -> None:
+    """As if it had never been."""
+    ledger = Ledger()
+    driver = agent(ledger=ledger)
+    for number in range(3):
+        driver.succeed(driver.begin(f"call_{number}"), '"sunny"')
+        driver.stored(taken=[Key("conv_1", f"call_{number}")])
+    assert (ledger._cost, ledger._keeping, ledger._records) == (0, 0, {})
+
+
 # Confirming.
 
 
@@ -484,6 +521,16 @@ def test_each_sweep_takes_the_rest() -> None:
     assert driver.recoveries == [Recover(None, False)] + [Recover(None, True)] * 2
 
 
+def test_the_end_of_a_process_is_a_reason_to_look() -> None:
+    """While joined: the join looks by itself."""
+    driver = agent()
+    driver.deserted()
+    assert driver.recoveries == [Recover(None, False)] * 2
+    driver.cut()
+    driver.deserted()
+    assert driver.recoveries == [Recover(None, False)] * 2
+
+
 def test_an_agent_of_one_conversation_recovers_only_that() -> None:
     """Others have agents of their own."""
     driver = joined(journaled=True, scope="conv_1")
@@ -596,7 +643,7 @@ FACTS = st.tuples(
         ["ask"] * 3
         + ["ask again", "claim", "claim", "claim", "judge", "judge", "judge"]
         + ["return", "return", "store", "store", "fail to store", "recover"]
-        + ["reconnect", "fail", "reply", "end", "cancel"]
+        + ["lose", "reconnect", "fail", "reply", "end", "cancel"]
     ),
     st.integers(0, 19),
 )
@@ -610,6 +657,7 @@ class Process:
         self.claimed: set[tuple[str, str]] = set()
         self.running: set[tuple[str, str]] = set()
         self.known: set[Key] = set()
+        self.lost: set[Key] = set()
         self.sent: list[Any] = []
         self.runs: list[tuple[str, str]] = []
 
@@ -642,6 +690,10 @@ class Process:
             driver.stored()
         elif fact == "fail to store":
             driver.stored("the disk is full")
+        elif fact == "lose":
+            taken = [answer.key for answer in driver.to_store]
+            self.lost.update(taken)
+            driver.stored(taken=taken)
         elif fact == "recover":
             key_ = Key("conv_1", f"call_{number}")
             answer = result_of(key_) if number % 2 else None
@@ -667,6 +719,8 @@ class Process:
             result_of(TWO),
             JournalError("journal.db", "no"),
         ][number % 14]
+        if Key(*key) in self.lost:
+            verdict = result_of(Key(*key))
         if self.driver.judge(self.driver.started[key], verdict):
             self.running.add(key)
             self.runs.append(key)

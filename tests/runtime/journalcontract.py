@@ -135,8 +135,8 @@ class JournalContract:
             other.store([answer(1, "theirs"), answer(2, "nobody's")])
             assert journal.begin(entry(1)) is Verdict.ELSEWHERE
             assert journal.begin(entry(2)) is Verdict.RUN
-            journal.store([answer(1, "first")])
-            journal.store([answer(1, "second")])
+            assert list(journal.store([answer(1, "first")])) == []
+            assert list(journal.store([answer(1, "second")])) == []
             assert other.begin(entry(1)) == answer(1, "first")
 
     # Once per arguments.

@@ -6,7 +6,7 @@ import pytest
 
 from conversimple.core.journaling import Answer
 from conversimple.runtime import redisbacklog
-from conversimple.runtime.redisbacklog import Backlog, Batch, LostBegin, Unsaved
+from conversimple.runtime.redisbacklog import Backlog, Batch, LostBegin, Saved, Unsaved
 from tests.runtime.notes import answer, key
 
 
@@ -35,7 +35,7 @@ def test_the_first_answer_counts(backlog: Backlog) -> None:
     assert backlog.answer_of("c2", key()) is None
     assert backlog and backlog.has_answers
     [batch] = backlog.batches()
-    backlog.saved(batch, [], 0.0)
+    backlog.saved(batch, Saved([False], []), 0.0)
     assert not backlog and backlog.answer_of("c1", key()) is None
 
 
@@ -79,8 +79,8 @@ def test_it_is_bounded(backlog: Backlog, monkeypatch: pytest.MonkeyPatch) -> Non
         backlog.add_lost("c1", lost(number))
     first, deliveries, begins = backlog.batches()
     assert len(deliveries.deliveries) == len(begins.lost) == 1
-    backlog.saved(first, [], 0.0)
-    backlog.saved(first, [], 0.0)
+    backlog.saved(first, Saved([False], []), 0.0)
+    backlog.saved(first, Saved([False], []), 0.0)
     assert backlog.add_answer("c1", unsaved(2, "x" * 6))
     assert not backlog.add_answer("c1", unsaved(3, "x" * 6))
 
@@ -91,10 +91,10 @@ def test_a_lost_begin_is_looked_for_until_it_is_found(backlog: Backlog) -> None:
         backlog.add_lost("c1", lost(number, until))
     assert backlog and not backlog.has_answers
     [batch] = backlog.batches()
-    backlog.saved(batch, [True, False, False], 10.5)
+    backlog.saved(batch, Saved([], [True, False, False]), 10.5)
     [batch] = backlog.batches()
     assert batch.lost == [lost(2)]
-    backlog.saved(batch, [False], 60.5)
+    backlog.saved(batch, Saved([], [False]), 60.5)
     assert not backlog
 
 
@@ -104,11 +104,27 @@ def test_what_comes_while_a_batch_is_told_waits_on(backlog: Backlog) -> None:
     [batch] = backlog.batches()
     backlog.add_answer("c1", unsaved(2))
     backlog.add_delivery("c1", key(1))
-    backlog.saved(batch, [], 0.0)
+    backlog.saved(batch, Saved([False], []), 0.0)
     assert [(b.answers, b.deliveries) for b in backlog.batches()] == [
         ([unsaved(2)], []),
         ([], [key(1)]),
     ]
+
+
+def test_who_has_lost_a_call_is_told_once(
+    backlog: Backlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whichever thread it was saved; what nobody asks for is forgotten."""
+    monkeypatch.setattr(redisbacklog, "MOST", 2)
+    for number in range(4):
+        backlog.add_answer("c1", unsaved(number))
+    [batch] = backlog.batches()
+    backlog.saved(batch, Saved([True, False, True, True], []), 0.0)
+    keys = [key(number) for number in range(4)]
+    assert backlog.take_taken("c2", keys) == []
+    assert backlog.take_taken("c1", keys[:3]) == [key(2)]
+    assert backlog.take_taken("c1", keys) == [key(3)]
+    assert backlog.take_taken("c1", keys) == []
 
 
 def test_bodies_of_any_text_are_counted(backlog: Backlog) -> None:

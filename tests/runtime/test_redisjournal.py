@@ -127,10 +127,10 @@ def test_a_paused_server_keeps_nobody_waiting(
 def test_a_begin_that_nobody_heard_of_is_undone(redis_server: RedisServer) -> None:
     """The call was refused: whoever is asked for it next, runs it."""
     with opened(redis_server) as journal, opened(redis_server) as other:
-        Deaf(journal._server, BEGIN, times=2)
+        deaf = Deaf(journal._server, BEGIN, times=2)
         with pytest.raises(JournalError):
             journal.begin(entry())
-        assert other.look(entry()) is Verdict.ELSEWHERE
+        assert deaf.heard == [[b"RUN"], [b"RUN"]]
         journal._link._wake.set()
         eventually(lambda: other.begin(entry()) is Verdict.RUN)
         assert not journal._link.backlog

@@ -107,7 +107,8 @@ assert journal.begin(entry(**fields)) is Verdict.RUN
 print("begun", flush=True)
 sys.stdin.readline()
 print("effect", flush=True)
-journal.store([answer(1, "mine")])
+lost = journal.store([answer(1, "mine")])
+print(f"lost={len(lost)}", flush=True)
 print(journal.begin(entry()).body, flush=True)
 print(journal.begin(entry(2)), flush=True)
 journal.close()
@@ -127,7 +128,7 @@ def test_who_is_paused_before_the_effect_has_it_alone(
             os.kill(child.pid, signal.SIGCONT)
             go_on(child)
             output, errors = finished(child)
-            assert output.split() == ["effect", "unknown", "Verdict.RUN"]
+            assert output.split() == ["effect", "lost=1", "unknown", "Verdict.RUN"]
             assert "paused" in errors or not errors
             assert journal.begin(entry()) == answer(1, "unknown")
 
@@ -149,7 +150,7 @@ def test_who_is_paused_keeps_what_nobody_has_taken(redis_server: RedisServer) ->
             os.kill(child.pid, signal.SIGCONT)
             go_on(child)
             output, _ = finished(child)
-            assert output.split() == ["effect", "mine", "Verdict.RUN"]
+            assert output.split() == ["effect", "lost=0", "mine", "Verdict.RUN"]
             assert journal.begin(entry()) == answer(1, "mine")
 
 

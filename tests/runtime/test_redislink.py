@@ -121,13 +121,36 @@ def test_what_waits_is_told_as_soon_as_the_server_is_back(
     assert caplog.text.count("signs of life are not received") == 1
 
 
+def test_whoever_watches_is_told_of_the_dead(
+    link: Link, redis_server: RedisServer, seen: Seen
+) -> None:
+    """Once of each; not of other customers', and not after it has left."""
+    them = Owner("them", "c1", 15.0)
+    link.enter(US)
+    link.watch(US, lambda: seen("told"))
+    link.enter(Owner("other", "c2", 15.0))
+    link.watch(Owner("other", "c2", 15.0), lambda: seen("other told"))
+    link.enter(them)
+    redisrows.begin(link.server, them, entry(), "1", "", lambda: None)
+    link.leave(them)
+    link._wake.set()
+    seen.wait_for("told")
+    link._wake.set()
+    link._show_life()
+    assert seen.items == ["told"]
+    link.leave(US)
+    link._dead.clear()
+    link._show_life()
+    assert seen.items == ["told"]
+
+
 def test_a_bug_does_not_end_the_signs_of_life(
     link: Link, monkeypatch: pytest.MonkeyPatch, seen: Seen
 ) -> None:
     """It is told each time; others must not take a living process for dead."""
     renew = redisrows.renew
 
-    def fail(*arguments: object, **options: object) -> int:
+    def fail(*arguments: object, **options: object) -> None:
         seen("called")
         raise ZeroDivisionError
 

@@ -66,7 +66,7 @@ def confirm(server: Server, number: int = 1) -> None:
 def undo(server: Server, ticket: str, number: int = 1) -> list[bool]:
     """Undo a begin that was lost."""
     lost = LostBegin(key(number), "us", ticket, 0.0)
-    return redisrows.save(server, Batch("c1", [], [], [lost]), "")
+    return redisrows.save(server, Batch("c1", [], [], [lost]), "").undone
 
 
 def recover(
@@ -204,6 +204,25 @@ def test_what_was_taken_over_unheard_is_told_again(server: Server) -> None:
     assert recover(server, "90", ticket="92") == expected
 
 
+def test_an_answer_of_a_call_that_was_taken_over_is_refused(
+    server: Server, client: redis.Redis
+) -> None:
+    """Whatever became of it; one that is saved twice, or is forgotten, is not."""
+    for number in (1, 2, 3):
+        begin(server, entry(number), str(number), THEM)
+    begin(server, entry(4), "4")
+    redisrows.leave(server, THEM)
+    recover(server)
+    save(server, 2)
+    save(server, 3)
+    confirm(server, 3)
+    theirs = [Unsaved("them", b"", answer(number)) for number in (1, 2, 3)]
+    ours = [Unsaved("us", b"", answer(number)) for number in (2, 4, 4, 5)]
+    batch = Batch("c1", [*theirs, *ours], [], [])
+    saved = redisrows.save(server, batch, "")
+    assert saved.taken == [True] * 3 + [False] * 4
+
+
 # Values that nobody of us has written.
 
 
@@ -285,11 +304,12 @@ def test_who_lives_is_told_by_leases(server: Server, client: redis.Redis) -> Non
     begin(server, entry(1), "1", THEM)
     assert begin(server, entry(1), "1") is Verdict.ELSEWHERE
     client.zadd(f"{BASE}:owners", {"them": 1.0})
-    assert redisrows.renew(server, [THEM, US]) == 1
+    assert redisrows.renew(server, [US]) == (0, {"them"})
+    assert redisrows.renew(server, [THEM, US]) == (1, set())
     assert begin(server, entry(1), "1") is Verdict.ELSEWHERE
-    assert redisrows.renew(server, [THEM, US]) == 0
+    assert redisrows.renew(server, [THEM, US]) == (0, set())
     redisrows.leave(server, THEM)
-    assert redisrows.renew(server, [THEM, US]) == 0
+    assert redisrows.renew(server, [THEM, US]) == (0, {"them"})
     assert begin(server, entry(1), "1") is Verdict.UNKNOWN
 
 
