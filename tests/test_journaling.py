@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from conversimple.core.keys import Key
 from conversimple.core.messages import ToolCallRequest
 from conversimple.host import Host
 from conversimple.local import Call, LocalPlatform
+from conversimple.runtime import redisjournal
 from conversimple.runtime.journal import Journal, open_journal
 from tests.conftest import WAIT, Seen, finished, python, stopped_afterwards
 from tests.support.redis import RedisServer
@@ -405,7 +409,7 @@ class Till(ConversimpleAgent):
     @tool("Charge a card")
     def charge(self, amount: int) -> str:
         os.write(effects, b"%d\\n" % amount)
-        time.sleep(0.01)
+        time.sleep(0.2 if amount == 5 else 0.01)
         return f"charged {amount}"
 
 redisjournal.open_journal = partial(redisjournal.open_journal, lease=1.0)
@@ -446,6 +450,37 @@ def test_a_worker_is_killed_among_others(
     unknown = [text for text in told if "outcome is unknown" in text]
     assert len(unknown) + sum(text.startswith("charged") for text in told) == 120
     assert all(is_told_one_thing(call) for call in calls)
+
+
+@pytest.mark.slow
+def test_a_worker_is_paused_while_its_tool_runs(
+    platform: LocalPlatform,
+    seen: Seen,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another one says that the outcome is unknown, and that is all that is said."""
+    platform.broadcasts = True
+    short = partial(redisjournal.open_journal, lease=1.0)
+    monkeypatch.setattr(redisjournal, "open_journal", short)
+    effects = tmp_path / "effects"
+    with python(WORKER, platform.url, redis_server.address, str(effects)) as worker:
+        platform.wait_for_agent(timeout=20.0)
+        call = platform.start_conversation().request("charge", {"amount": 5})
+        eventually(lambda: effects.exists() and effects.read_text())
+        os.kill(worker.pid, signal.SIGSTOP)
+        with Till(platform, seen, journal=redis_server.address):
+            # The other one is not asked: it finds what was left.
+            with pytest.raises(ToolCallFailed, match="outcome is unknown"):
+                call.result(20.0)
+            os.kill(worker.pid, signal.SIGCONT)
+            worker.terminate()
+            _, errors = finished(worker)
+            assert worker.returncode == 0, errors
+    assert effects.read_text() == "5\n"
+    assert charges(seen) == []
+    assert is_told_one_thing(call)
 
 
 def is_told_one_thing(call: Call) -> bool:
