@@ -137,12 +137,7 @@ class Life:
         def may_send() -> bool:
             return claims.holds(LEADER) and around.may_send()
 
-        hosted = replace(
-            around,
-            may_send=may_send,
-            hands_over=plan.workers == "one",
-            noted=self._note,
-        )
+        hosted = replace(around, may_send=may_send, hands_over=True, noted=self._note)
         # Its constructor may use what its tools may.
         with around.surround():
             agent = make(plan.agents[0], plan.options)

@@ -64,8 +64,9 @@ def lives(
 
     def make(*agents: type[ConversimpleAgent], **kwargs: Any) -> Life:
         options = {"api_key": "key", "customer_id": "c1", "platform_url": platform.url}
+        workers = kwargs.pop("workers", "one")
         plan = Plan(
-            agents or (Clerk,), {**options, **kwargs}, claims=f"file:{tmp_path}"
+            agents or (Clerk,), {**options, **kwargs}, workers, f"file:{tmp_path}"
         )
         made.append(Life(plan))
         return made[-1]
@@ -110,6 +111,23 @@ def test_the_other_one_takes_over(platform: LocalPlatform, lives: Any) -> None:
     eventually(lambda: second.ready)
     assert second.leading and not first.leading and not first.ready
     assert platform.agents == 1
+
+
+def test_everybody_runs_the_agent(
+    tmp_path: Path, platform: LocalPlatform, lives: Any
+) -> None:
+    """With a shared journal each call runs in one of them, also while one stops."""
+    everywhere = {"workers": "all", "journal": tmp_path / "calls.db"}
+    both = lives(**everywhere), lives(**everywhere)
+    for life in both:
+        life.pulse.start()
+    platform.wait_until(lambda: platform.agents == 2)
+    conversation = platform.start_conversation()
+    calls = [conversation.request("double", {"number": n}) for n in range(40)]
+    both[0].pulse.stop(WAIT)
+    calls += [conversation.request("double", {"number": n}) for n in range(40, 60)]
+    assert [call.result(WAIT) for call in calls] == [2 * n for n in range(60)]
+    assert both[1].leading and not both[0].leading
 
 
 def test_what_is_over_is_not_handed_over(platform: LocalPlatform, lives: Any) -> None:
