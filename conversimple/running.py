@@ -15,6 +15,7 @@ from .core.events import Failure, Success
 from .core.journaling import Verdict
 from .core.messages import ToolCall, calling
 from .core.session import Session
+from .errors import JournalError
 from .host import Host
 from .invocation import Toolbox
 from .outcomes import Invoked, cancelled
@@ -207,7 +208,9 @@ class Runs:
         verdict = self.journal.begin(call, once, tool.idempotent)
         while self._is_ours_to_answer(call, verdict):
             time.sleep(ASK_AGAIN)
-            verdict = self.journal.begin(call, once, tool.idempotent)
+            asked = self.journal.begin(call, once, tool.idempotent)
+            # It is begun elsewhere, whether or not the journal can be read just now.
+            verdict = verdict if isinstance(asked, JournalError) else asked
         return tell(session.judged, call, verdict, time.monotonic())
 
     def _is_ours_to_answer(self, call: ToolCall, verdict: object) -> bool:

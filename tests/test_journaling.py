@@ -346,6 +346,32 @@ def test_an_heir_waits_no_longer_than_the_caller(
     assert charges(seen) == []
 
 
+def test_an_heir_waits_for_a_journal_that_cannot_be_read(
+    platform: LocalPlatform,
+    seen: Seen,
+    path: Path,
+    elsewhere: Journal,
+    verdicts: Seen,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It knows already that the call was begun, and does not call it refused."""
+
+    def fail(self: Journal, entry: Entry) -> Any:
+        seen("failed")
+        raise JournalError("calls.db", "the server is away")
+
+    with heir(platform, seen, path):
+        with monkeypatch.context() as broken:
+            call = asked(platform)
+            verdicts.wait_for(Verdict.ELSEWHERE)
+            broken.setattr(Journal, "begin", fail)
+            broken.setattr(Journal, "look", fail)
+            seen.wait(lambda items: items.count("failed") >= 2)
+        elsewhere.store([CHARGED])
+        assert call.result(WAIT) == "charged 5"
+    assert charges(seen) == []
+
+
 def test_an_heir_that_stops_waits_no_longer(
     platform: LocalPlatform, seen: Seen, path: Path, elsewhere: Journal, verdicts: Seen
 ) -> None:
