@@ -246,10 +246,12 @@ def test_no_call_has_two_effects_if_a_worker_is_killed(
 # The server.
 
 
-def test_a_server_that_writes_everything_forgets_nothing() -> None:
-    """Killed and started again, with ``appendfsync always``."""
-    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:
-        with opened(server, full=True) as journal, opened(server) as other:
+@pytest.mark.parametrize("when", ["always", "everysec"])
+def test_a_server_that_appends_everything_forgets_nothing(when: str) -> None:
+    """If only the server is killed: the kernel has what it wrote."""
+    with RedisServer("--appendonly", "yes", "--appendfsync", when) as server:
+        full = when == "always"
+        with opened(server, full=full) as journal, opened(server) as other:
             for number in (1, 2, 3):
                 journal.begin(entry(number))
             journal.store([answer(2), answer(3)])
@@ -279,6 +281,40 @@ def test_a_server_that_writes_nothing_forgets_everything(
         assert other.begin(entry(2)) is Verdict.RUN
         journal.store([answer(2)])
         assert journal.begin(entry(2)) is Verdict.ELSEWHERE
+
+
+def test_a_server_that_saves_now_and_then_forgets_the_rest() -> None:
+    """What it is told after the snapshot is gone."""
+    with RedisServer() as server:
+        with opened(server) as journal, opened(server) as other:
+            journal.begin(entry(1))
+            assert server.command("SAVE") == "+OK"
+            journal.begin(entry(2))
+            journal.store([answer(1)])
+            server.restart()
+            assert other.begin(entry(1)) is Verdict.ELSEWHERE
+            assert other.begin(entry(2)) is Verdict.RUN
+
+
+def test_a_node_of_a_cluster_serves_it() -> None:
+    """Scripts touch the keys of one slot only, whatever the customer is called."""
+    with RedisServer("--cluster-enabled", "yes") as server:
+        assert server.command("CLUSTER ADDSLOTSRANGE 0 16383") == "+OK"
+        eventually(lambda: server.command("SET a b") == "+OK", timeout=20.0)
+        for customer in ("c1", "{c2}:x"):
+            with opened(server, customer) as journal:
+                assert journal.begin(entry(1, once=b"once")) is Verdict.RUN
+                journal.store([answer(1)])
+                journal.begin(entry(2))
+            with opened(server, customer) as journal:
+                assert journal.begin(entry(3, once=b"once")) == answer(1)
+                found = journal.recover(None, True)
+                assert [row.entry.key for row in found] == [key(1), key(2)]
+                journal.confirm([key(1)])
+        server.command("CLUSTER DELSLOTSRANGE 0 16383")
+        with pytest.raises(JournalError, match="cluster"):
+            with opened(server):
+                pass
 
 
 def test_a_replica_that_takes_over_has_what_had_reached_it(
