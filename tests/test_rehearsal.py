@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -238,3 +239,49 @@ def test_an_agent_that_was_not_made() -> None:
 
     with pytest.raises(AgentStateError, match=r"must call super\(\).__init__\(\)"):
         Rehearsal(Unmade(), "book", {})
+
+
+def promising(promise: Any) -> Rehearsal:
+    """A call of a tool that returns a promise."""
+
+    def promised() -> Any:
+        """Return what is there only later."""
+        return promise() if callable(promise) else promise
+
+    agent = ConversimpleAgent("k", tools=[promised])
+    return Rehearsal(agent, "promised", {}, timeout=0.2)
+
+
+def test_a_promise_is_waited_for() -> None:
+    """A future, or what has to be awaited."""
+
+    async def later() -> int:
+        await asyncio.sleep(0)
+        return 5
+
+    future: Future[int] = Future()
+    future.set_result(5)
+    for promise in (future, later):
+        rehearsal = promising(promise)
+        assert rehearsal.answer(rehearsal.run()) == 5
+
+
+def test_a_promise_that_breaks() -> None:
+    """Is as a tool that fails, or was cancelled."""
+    broken: Future[int] = Future()
+    broken.set_exception(ToolError("sold out"))
+    cancelled: Future[int] = Future()
+    cancelled.cancel()
+    for future, text in ((broken, "sold out"), (cancelled, "tool_cancelled")):
+        rehearsal = promising(future)
+        with pytest.raises(ToolCallFailed, match=text):
+            rehearsal.answer(rehearsal.run())
+
+
+def test_a_promise_that_is_not_kept_in_time() -> None:
+    """It is cancelled, and the call answered as at its deadline."""
+    future: Future[int] = Future()
+    rehearsal = promising(future)
+    with pytest.raises(ToolCallFailed, match="tool_timeout"):
+        rehearsal.answer(rehearsal.run())
+    assert future.cancelled() and rehearsal.is_late

@@ -539,3 +539,32 @@ def test_without_the_variable_the_level_stays(monkeypatch: pytest.MonkeyPatch) -
     logging.getLogger("conversimple").setLevel(logging.ERROR)
     ConversimpleAgent("key")
     assert logging.getLogger("conversimple").level == logging.ERROR
+
+
+def make_pool() -> ThreadPoolExecutor:
+    """A factory that other processes can find."""
+    return ThreadPoolExecutor(1)
+
+
+def test_executors_are_taken_as_they_are() -> None:
+    """Or as functions that make them; the mapping is the user's no longer."""
+    with ThreadPoolExecutor(1) as pool:
+        executors = {"heavy": pool, "made": make_pool}
+        options = {"executor": make_pool, "executors": executors}
+        settings = resolve("key", environ={}, options=options)
+        executors.clear()
+    assert settings.executor is make_pool
+    assert settings.executors == {"heavy": pool, "made": make_pool}
+
+
+def test_executors_stay_where_their_threads_are() -> None:
+    """What makes them travels."""
+    with ThreadPoolExecutor(1) as pool:
+        executors = {"heavy": pool, "made": make_pool}
+        options = {"executor": pool, "executors": executors}
+        copy = pickle.loads(pickle.dumps(resolve("key", environ={}, options=options)))
+        assert copy.executor is None
+        assert copy.executors == {"made": make_pool}
+        options = {"executor": make_pool}
+        copy = pickle.loads(pickle.dumps(resolve("key", environ={}, options=options)))
+        assert copy.executor is make_pool

@@ -716,3 +716,37 @@ def test_once_per_something_else_is_refused() -> None:
         def charge(self, amount: int) -> None: ...
 
     assert "'arguments'" in problem_of(Wrong)
+
+
+# Executors ----------------------------------------------------------------------------
+
+
+def test_a_tool_can_name_its_executor() -> None:
+    """Others have none of their own."""
+
+    class Heavy(Agent):
+        @tool("Heavy", executor="heavy")
+        def heavy(self) -> None: ...
+
+        @tool("Light")
+        def light(self) -> None: ...
+
+    tools = collect(Heavy, Agent)
+    assert (tools["heavy"].executor, tools["light"].executor) == ("heavy", None)
+
+
+def test_executors_that_cannot_be() -> None:
+    """All that is wrong is told, each with its cure."""
+    unfit: Any = dict
+
+    class Wrong(Agent):
+        @tool("On the loop", executor="heavy")
+        async def on_the_loop(self) -> None: ...
+
+        @tool("Not a name", executor=unfit)
+        def not_a_name(self) -> None: ...
+
+    first, second = problems_of(Wrong)
+    assert first.startswith("on_the_loop: it is async, and runs on the event loop;")
+    assert "leave executor= out" in first
+    assert second.startswith("not_a_name: executor=<class 'dict'> is not a name;")
