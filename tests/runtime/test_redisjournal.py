@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import socket
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from conversimple.runtime import redisbacklog, redisclient, redisrows
 from conversimple.runtime.redisjournal import RedisJournal, open_journal
 from conversimple.runtime.redisrows import DELIVERED_AFTER
 from conversimple.runtime.redisscripts import BEGIN, RECOVER
-from tests.conftest import Seen
+from tests.conftest import ROOT, Seen
 from tests.runtime.journalcontract import JournalContract, Place
 from tests.runtime.notes import EVENT, Wall, answer, entry, key
 from tests.runtime.redisnotes import SHORT, Deaf, opened
@@ -91,6 +92,23 @@ def test_a_promise_that_the_server_does_not_give(redis_server: RedisServer) -> N
     """Is refused before anything relies on it."""
     with pytest.raises(ConfigurationError, match="appendfsync always"):
         open_journal(redis_server.address, "c1", full=True)
+
+
+def test_a_user_with_few_rights(redis_server: RedisServer) -> None:
+    """As the documentation has it."""
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    [line] = re.findall("`(ACL SETUSER agents [^`]*)`", page)
+    assert redis_server.command(line) == "+OK"
+    address = redis_server.address.replace("//", "//agents:password@")
+    with closing(open_journal(address, "c1")) as journal:
+        assert journal.begin(entry()) is Verdict.RUN
+        journal.store([answer()])
+        journal.confirm([key()])
+        assert journal.look(entry()) == answer()
+        assert journal.recover(None, True) == []
+        with pytest.raises(ConfigurationError, match="be seen"):
+            open_journal(address, "c1", full=True)
+    redis_server.command("ACL DELUSER agents")
 
 
 def test_a_paused_server_keeps_nobody_waiting(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -161,9 +162,14 @@ import random
 calls, effects = int(sys.argv[3]), os.open(sys.argv[4], os.O_WRONLY | os.O_APPEND)
 numbers = [*range(calls)]
 random.Random(int(sys.argv[5])).shuffle(numbers)
-asked = []
-
 def ask(number):
+    try:
+        return asked(number)
+    except JournalError:
+        # Refused; or it is saved later.
+        return False
+
+def asked(number):
     verdict = journal.begin(entry(number))
     if verdict is Verdict.RUN:
         os.write(effects, b"%d\\n" % number)
@@ -174,8 +180,8 @@ def ask(number):
     return verdict is not Verdict.ELSEWHERE
 
 def work(mine):
-    while mine:
-        mine = [number for number in mine if not ask(number)]
+    while mine := [number for number in mine if not ask(number)]:
+        threading.Event().wait(0.02)
 
 print("ready", flush=True)
 sys.stdin.readline()
@@ -193,8 +199,20 @@ def effects_of(path: Path) -> Counter[str]:
     return Counter(path.read_text().split())
 
 
-def raced(server: RedisServer, path: Path, lease: float, victim: bool) -> list[str]:
-    """Ask several workers for the same calls; returns what all were told of them."""
+def raced(
+    server: RedisServer,
+    path: Path,
+    lease: float = 15.0,
+    harm: Callable[[list[subprocess.Popen[str]]], object] | None = None,
+) -> list[str]:
+    """Ask several workers for the same calls; returns what all were told of them.
+
+    Args:
+        server: where the journal is.
+        path: where the effects are noted.
+        lease: of the workers.
+        harm: done in the midst of it; takes the workers that do not survive.
+    """
     path.touch()
     with ExitStack() as stack:
         children = [
@@ -211,9 +229,9 @@ def raced(server: RedisServer, path: Path, lease: float, victim: bool) -> list[s
             assert read_line(child.stdout) == "ready"
         for child in children:
             go_on(child)
-        if victim:
+        if harm is not None:
             eventually(lambda: len(effects_of(path)) > CALLS // 5)
-            children.pop().kill()
+            harm(children)
         for child in children:
             output, errors = finished(child)
             assert (output, child.returncode) == ("", 0), errors
@@ -225,7 +243,7 @@ def raced(server: RedisServer, path: Path, lease: float, victim: bool) -> list[s
 
 def test_every_call_has_one_effect(redis_server: RedisServer, tmp_path: Path) -> None:
     """However many workers are asked for it, at the same time, by many threads."""
-    bodies = raced(redis_server, tmp_path / "effects", 15.0, victim=False)
+    bodies = raced(redis_server, tmp_path / "effects")
     assert bodies == ["done"] * CALLS
     effects = effects_of(tmp_path / "effects")
     assert effects == Counter(str(number) for number in range(CALLS))
@@ -235,12 +253,23 @@ def test_no_call_has_two_effects_if_a_worker_is_killed(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """Of what it was about to do, the others say that the outcome is unknown."""
-    bodies = raced(redis_server, tmp_path / "effects", SHORT, victim=True)
+    bodies = raced(
+        redis_server, tmp_path / "effects", SHORT, lambda workers: workers.pop().kill()
+    )
     effects = effects_of(tmp_path / "effects")
     assert max(effects.values()) == 1
     done = {str(number) for number, body in enumerate(bodies) if body == "done"}
     assert done <= set(effects)
     assert bodies.count("unknown") < CALLS // 3
+
+
+def test_no_call_has_two_effects_if_the_server_is_killed(tmp_path: Path) -> None:
+    """It writes every command to its disk before it answers, and is started again."""
+    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:
+        bodies = raced(server, tmp_path / "effects", harm=lambda _: server.restart())
+    assert bodies == ["done"] * CALLS
+    effects = effects_of(tmp_path / "effects")
+    assert effects == Counter(str(number) for number in range(CALLS))
 
 
 # The server.
