@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitTimeout
 from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from typing import Any, Protocol
 
 from ..agent import ConversimpleAgent, as_future, engine_of, host
@@ -113,7 +114,10 @@ class Life:
             self._revive(self._served, claims)
             return
         self._stands_by = not claims.take(LEADER, LEADER)
-        if not self._stands_by:
+        if self._stands_by:
+            # The network's libraries: whoever takes over has no time for imports.
+            import_module("conversimple.engine")
+        else:
             self._lead(claims)
 
     def _lead(self, claims: Claims) -> None:
