@@ -80,8 +80,8 @@ class Server:
             raise JournalError(self.place, FORKED)
 
     def part(self) -> None:
-        """Close the connections; who still has one closes it by itself."""
-        self._client.connection_pool.disconnect(inuse_connections=False)
+        """Close all connections."""
+        self._client.connection_pool.disconnect()
 
     def warn_of_eviction(self) -> None:
         """Say once if the server may forget calls to make room; if it tells."""

@@ -64,7 +64,7 @@ def test_replies_are_bytes_whatever_the_address_says() -> None:
     with closing(redisclient.connect(asked)) as client:
         kwargs = client.connection_pool.connection_kwargs
         assert kwargs["decode_responses"] is False
-        assert kwargs["retry"].get_retries() == 0
+        assert kwargs["retry"]._retries == 0
         assert kwargs["socket_timeout"] == redisclient.TIMEOUT
 
 
