@@ -137,6 +137,10 @@ class Runs:
         title = partial(_title_of, call)
         self._workers.launch(context, self._run_async(call, invoke), title)
 
+    def promised(self, call: ToolCall) -> None:
+        """A tool returned before its result is there: it holds no thread any more."""
+        self._connection.tell(self._session.promised, call)
+
     # On the shared pool.
 
     def _run(self, call: ToolCall) -> None:

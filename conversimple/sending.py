@@ -41,6 +41,9 @@ class Teller(Protocol):
     def finish(self, call: ToolCall, invoked: Invoked) -> object:
         """Tell how a call ended, on the shared pool."""
 
+    def promised(self, call: ToolCall) -> None:
+        """A tool returned before its result is there."""
+
     def launch(
         self,
         call: ToolCall,
@@ -98,6 +101,7 @@ class Sender:
 
     def wait_for(self, call: ToolCall, promise: Any, context: Context) -> None:
         """Wait for what a tool has returned instead of a value."""
+        self._teller.promised(call)
         if is_future(promise):
             then = partial(self._fulfil, call, promise, context)
             self._await(call, promise, promise, then)

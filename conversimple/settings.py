@@ -104,8 +104,10 @@ class Settings:
     max_concurrent_calls: int = 128
     max_queued_calls: int = 1000
     max_abandoned: int = 64
-    executor: ExecutorSource | None = None
-    executors: Mapping[str, ExecutorSource] = field(default_factory=dict, hash=False)
+    executor: ExecutorSource | None = field(default=None, repr=False)
+    executors: Mapping[str, ExecutorSource] = field(
+        default_factory=dict, hash=False, repr=False
+    )
     error_detail: str = "safe"
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
     journal: str | os.PathLike[str] | None = field(default=None, repr=False)

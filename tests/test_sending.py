@@ -229,6 +229,7 @@ def test_what_waits_too_long_never_runs(platform: LocalPlatform, seen: Seen) -> 
             second.result(WAIT)
         agent.gate.set()
         assert first.result(WAIT) == 1
+        eventually(lambda: agent.health().abandoned_threads == 0)
         assert seen.items == [1]
         assert conversation.call("once", n=2) == 2
 

@@ -45,6 +45,12 @@ class Entry(NamedTuple):
     key: Key
     call: ToolCall
     blocking: bool
+    promised: bool = False
+
+    @property
+    def in_thread(self) -> bool:
+        """Whether its tool holds a thread, once it has been started."""
+        return self.blocking and not self.promised
 
 
 class Calls:
@@ -117,6 +123,12 @@ class Calls:
         self._attached[key] = self._running.pop(key)
         self._release(self._attached[key])
 
+    def promise(self, key: Key) -> None:
+        """The tool of a started call returned, but its result comes later."""
+        for entries in (self._running, self._abandoned):
+            if key in entries:
+                entries[key] = entries[key]._replace(promised=True)
+
     def expired(self, now: float) -> list[ToolCall]:
         """Give up every call whose deadline has passed, and say which."""
         overdue = []
@@ -145,11 +157,11 @@ class Calls:
     def in_threads(self) -> list[ToolCall]:
         """The calls whose tools hold a thread, given up or not."""
         everyone = (*self._abandoned.values(), *self._running.values())
-        return [entry.call for entry in everyone if entry.blocking]
+        return [entry.call for entry in everyone if entry.in_thread]
 
     def holds_thread(self, key: Key) -> bool:
         """Whether the tool of a call that was given up holds a thread."""
-        return key in self._abandoned and self._abandoned[key].blocking
+        return key in self._abandoned and self._abandoned[key].in_thread
 
     def any_of(self, conversation_id: str) -> bool:
         """Whether a call of the conversation waits or runs."""
@@ -176,7 +188,7 @@ class Calls:
     @property
     def abandoned(self) -> int:
         """How many threads still run a tool whose call was given up."""
-        return sum([entry.blocking for entry in self._abandoned.values()])
+        return sum([entry.in_thread for entry in self._abandoned.values()])
 
     def _line_up(self, entry: Entry) -> None:
         if entry.blocking and not self._permits:

@@ -36,7 +36,7 @@ from .events import (
 )
 from .frames import Frame
 from .journaling import Answer, Recovered, Verdict
-from .keys import Key
+from .keys import Key, key_of
 from .ledger import Ledger
 from .quarantine import LOSSES_TO_BELIEVE
 from .states import TRANSITIONS, ConnectionState
@@ -372,6 +372,10 @@ class Session:
         self._desk.expire(now)
         self._desk.over(call, now)
         self._settle(now)
+
+    def promised(self, call: msg.ToolCall) -> None:
+        """A tool returned a promise: its call runs on, and holds no thread."""
+        self._desk.calls.promise(key_of(call))
 
     def conversation_opened(self, conversation_id: str, now: float) -> None:
         """``on_conversation_started`` returned, or was abandoned."""

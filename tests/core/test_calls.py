@@ -72,6 +72,23 @@ def test_a_call_without_a_permit_waits_for_its_turn() -> None:
     assert (calls.active, calls.queued) == (2, 1)
 
 
+def test_a_promise_holds_no_thread() -> None:
+    """But a permit, until it is kept; also when its time is over."""
+    calls = Calls(Limits(concurrent=2))
+    first, second = admit(calls, "a"), admit(calls, "b")
+    admit(calls, "c")
+    assert started(calls) == ["a", "b"]
+    calls.promise(key_of(first))
+    calls.promise(key_of(second)._replace(call_id="nobody"))
+    assert ids(calls.in_threads()) == ["b"]
+    assert started(calls) == [] and calls.queued == 1
+    assert ids(calls.expired(30.0)) == ["c", "a", "b"]
+    assert calls.abandoned == 1
+    assert not calls.holds_thread(key_of(first)) and calls.holds_thread(key_of(second))
+    calls.returned(key_of(first))
+    assert ids(calls.in_threads()) == ["b"]
+
+
 def test_a_permit_that_nobody_waits_for_is_kept() -> None:
     """A permit comes back when a tool returns, and the next call takes it."""
     calls = Calls(Limits(concurrent=1))

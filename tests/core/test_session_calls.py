@@ -50,6 +50,17 @@ def test_a_result_is_the_answer() -> None:
     assert driver.errors == []
 
 
+def test_a_tool_that_promised_holds_no_thread() -> None:
+    """Its call is answered as any other, later."""
+    driver = in_conversation()
+    call = driver.call()
+    assert driver.session.in_threads() == [call]
+    driver.session.promised(call)
+    assert driver.session.in_threads() == []
+    assert driver.succeed(call, "1")
+    assert driver.answers() == [{**DETAILS, "result": 1}]
+
+
 def test_a_failure_is_the_answer() -> None:
     """A failed tool is answered with an error and the time, and the agent is told."""
     driver = in_conversation()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from conversimple import ConfigurationError, ToolCallFailed
 from conversimple.local import LocalPlatform
 from tests.conftest import finished, python
 from tests.executors.conftest import PATIENCE, Cluster
-from tests.support.faragent import FarAgent, notes
+from tests.support.faragent import FarAgent, double, notes
 from tests.support.threads import eventually
 
 pytestmark = pytest.mark.slow
@@ -137,3 +139,26 @@ def test_an_agent_of_a_script(both: Cluster) -> None:
     with python(SCRIPT, both.address) as process:
         out, err = finished(process, PATIENCE)
     assert out == "done\n", err
+
+
+def test_futures_of_dask_itself(platform: LocalPlatform, both: Cluster) -> None:
+    """A tool may return one, and the deadline cancels it."""
+    made: list[Any] = []
+
+    def submit(n: int) -> Any:
+        """Double a number on the cluster."""
+        made.append(both.client.submit(double, n))
+        return made[-1]
+
+    def sleep() -> Any:
+        """Wait on the cluster."""
+        made.append(both.client.submit(time.sleep, 0.5))
+        return made[-1]
+
+    with FarAgent(platform.url, tools=[submit, sleep]):
+        conversation = platform.start_conversation(timeout=PATIENCE)
+        assert conversation.call("submit", n=4, timeout=PATIENCE) == 8
+        call = conversation.request("sleep", {}, timeout_seconds=0.1)
+        with pytest.raises(ToolCallFailed, match="tool_timeout"):
+            call.result(PATIENCE)
+        eventually(made[-1].cancelled, PATIENCE)
