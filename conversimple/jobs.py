@@ -71,7 +71,11 @@ class Job:
 
     def cancel(self) -> None:
         """Nobody waits for it any more: let it not run, if it does not already."""
-        if self._sent is not None:
+        # A pool of Python's that breaks fails at a future that was cancelled, and tells
+        # no other one any more: what has not left is only called off.
+        if self._take():
+            self.future.cancel()
+        elif self.has_left and self._sent is not None:
             self._sent.cancel()
 
     def __call__(self) -> None:

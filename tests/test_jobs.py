@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from typing import Any
@@ -120,13 +121,38 @@ def test_an_executor_that_breaks(job: Job) -> None:
         job.future.result(0)
 
 
-def test_it_can_be_cancelled(job: Job, work: Work) -> None:
-    """Before it runs."""
+def test_what_has_left_is_cancelled_there(job: Job) -> None:
+    """The executor knows how."""
     far = Far()
-    job.cancel()
     job.send(Supply("executor", far))
     job.cancel()
     assert far.futures[0].cancelled() and job.future.cancelled()
+    assert job.has_left
+
+
+def test_what_has_not_left_is_called_off(job: Job, work: Work) -> None:
+    """It is over at once, and does nothing when its turn comes.
+
+    A pool's own future is left alone: Python's manager of broken pools fails at those
+    that are cancelled, and then tells nobody else.
+    """
+    gate = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(gate.wait, WAIT)
+        job.send(Supply("executor", pool))
+        job.cancel()
+        assert job.future.cancelled() and not job.has_left
+        gate.set()
+    assert work.runs == 0
+    with pytest.raises(NotPacked):
+        pickle.dumps(job)
+
+
+def test_what_runs_is_not_cancelled(job: Job, work: Work) -> None:
+    """Nor is what has not been sent."""
+    job.send(Supply("executor", Synchronous()))
+    job.cancel()
+    assert job.future.result(0) is HERE
 
 
 def test_what_is_refused_does_not_run_later(job: Job, work: Work) -> None:

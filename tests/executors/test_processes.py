@@ -215,6 +215,29 @@ def test_those_behind_a_dying_one(platform: LocalPlatform, tmp_path: Path) -> No
     )
 
 
+def test_a_pool_that_breaks_behind_what_was_given_up(
+    platform: LocalPlatform, tmp_path: Path
+) -> None:
+    """Those that still wait go on at once in the next pool."""
+    with FarAgent(platform.url, tmp_path, executor=spawning()):
+        conversation = platform.start_conversation(timeout=PATIENCE)
+        holding = conversation.request("hold", {}, timeout_seconds=100)
+        eventually(lambda: notes(tmp_path), PATIENCE)
+        late = [
+            conversation.request("multiply", {"n": n}, timeout_seconds=0.1)
+            for n in range(4)
+        ]
+        last = conversation.request("multiply", {"n": 9}, timeout_seconds=100)
+        for call in late:
+            with pytest.raises(ToolCallFailed, match="tool_timeout"):
+                call.result(PATIENCE)
+        os.kill(int(notes(tmp_path)[0].split()[1]), signal.SIGKILL)
+        assert last.result(PATIENCE) == 27
+        with pytest.raises(ToolCallFailed, match="lost the process"):
+            holding.result(PATIENCE)
+    assert notes(tmp_path)[1:] == ["multiply 9"]
+
+
 def test_deadlines(
     platform: LocalPlatform, tmp_path: Path, pool: ProcessPoolExecutor
 ) -> None:
