@@ -314,13 +314,13 @@ class ConversimpleDispatcher:
                 kinds=catalogue.kinds,
                 limit=self.__limit,
                 idle_timeout=self.__idle_timeout,
+                shared=self.__claims is not None,
                 draw=random.random,
             ),
             make=lambda kind: self.__made(catalogue.class_for(kind)),
             control=partial(Control, given),
             claims=open_claims(self.__claims, given["customer_id"], self.__lease),
             lease=self.__lease,
-            shared=self.__claims is not None,
             host=self.__host,
             callbacks={
                 name: getattr(self, name)

@@ -54,6 +54,11 @@ MOST_MISSED = 1000
 #: Seconds until an agent that works is asked again how long it has been quiet.
 BUSY = 60.0
 
+#: Seconds that who has much leaves to those with less, at most; and how much is much.
+HEAD_START = 0.05
+ANY_START = 0.01
+MUCH = 50
+
 MOST_REMEMBERED = 10_000
 #: What serves a conversation of which no agent is named.
 ANY = "*"
@@ -84,12 +89,14 @@ class Plan:
         limit: how many conversations it serves at once; None means any number.
         idle_timeout: seconds after which a conversation of which nothing is heard is
             over.
+        shared: other workers claim the same conversations.
         draw: a random number from 0 to 1.
     """
 
     kinds: frozenset[str] | None
     limit: int | None = None
     idle_timeout: float = 3600.0
+    shared: bool = False
     draw: Callable[[], float]
 
 
@@ -263,7 +270,7 @@ class Dispatch:
         if held is None:
             return
         held.over, held.again = True, None
-        if held.stage is Stage.RESTING:
+        if self._rests(held):
             self._give_back(held, now)
         elif held.stage in (Stage.SERVED, Stage.STOPPING):
             self._add(Tell(name, held.life, message))
@@ -479,7 +486,7 @@ class Dispatch:
         self.draining = True
         self._look_due = NEVER
         for held in list(self._held.values()):
-            if held.stage is Stage.RESTING:
+            if self._rests(held):
                 self._give_back(held, now)
             elif held.stage in HAVE_AGENTS:
                 self._stop(held, drained=not held.lost)
@@ -506,9 +513,23 @@ class Dispatch:
         return held if held is not None and held.life == life else None
 
     def _take(self, name: str, kind: str, now: float) -> None:
-        self._held[name] = Held(name, kind, now)
+        held = self._held[name] = Held(name, kind, now)
         self._stages[Stage.TAKING] += 1
-        self._add(Take(name, kind))
+        if self._plan.shared:
+            self._wait(held, now + self._handicap())
+        else:
+            self._add(Take(name, kind))
+
+    def _handicap(self) -> float:
+        """Seconds to leave to other workers, who may have less, before taking more."""
+        has = len(self._held) - self._stages[Stage.TAKING]
+        # By chance, too: else who is a little faster than the others takes everything.
+        return ANY_START * self._plan.draw() + HEAD_START * has / (has + MUCH)
+
+    def _rests(self, held: Held) -> bool:
+        """Whether nothing is under way, and no agent is there."""
+        is_taken = held.stage is Stage.TAKING and held.due == NEVER
+        return held.stage in (Stage.TAKING, Stage.RESTING) and not is_taken
 
     def _make(self, held: Held, now: float) -> None:
         # Numbers are never used again: what is late is told from what is new.

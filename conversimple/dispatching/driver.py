@@ -72,7 +72,6 @@ class Parts:
             ``on_connection_state``.
         claims: who serves what.
         lease: seconds after which claims that are not renewed are lost.
-        shared: whether other workers have the same claims.
         host: what surrounds the tools and callbacks of each agent.
         callbacks: those of the dispatcher that were overridden.
     """
@@ -82,7 +81,6 @@ class Parts:
     control: Callable[[Callback, Callback, Callable[[Message], None]], Any]
     claims: Claims
     lease: float
-    shared: bool
     host: Host
     callbacks: Mapping[str, Callback]
 
@@ -276,8 +274,8 @@ class Driver:
         around = replace(
             parts.host,
             may_send=partial(parts.claims.holds, name),
-            owns_conversations=parts.shared,
-            hands_over=parts.shared,
+            owns_conversations=parts.plan.shared,
+            hands_over=parts.plan.shared,
         )
         # One that was started remembers what it has done already.
         former = self._former.pop(name, None)

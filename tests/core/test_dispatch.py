@@ -220,6 +220,32 @@ def test_only_so_many_agents_are_made_at_once(worker: Worker) -> None:
     assert not worker.reports
 
 
+def test_whoever_has_less_is_first() -> None:
+    """Among workers that share, though not for long."""
+    waits = []
+    for number in range(3):
+        worker = Worker(shared=True)
+        for other in range(20 * number):
+            worker.heard(ready(f"x{other}"))
+            worker.passes(dp.HEAD_START)
+            worker.taken(name=f"x{other}")
+        worker.passes(0.0)
+        assert worker.heard(ready()) == []
+        waits.append(worker.dispatch.next_deadline() - worker.now)
+        assert worker.passes(waits[-1]) == [Take("c1", "clerk")]
+    assert 0 < waits[0] < waits[1] < waits[2] < dp.HEAD_START
+
+
+def test_ended_before_it_was_claimed() -> None:
+    """Nobody has to serve it any more; and a worker that stops does not claim it."""
+    worker = Worker(shared=True)
+    for name in ("c1", "c2"):
+        worker.heard(ready(name))
+    assert worker.heard(ended()) == [Release("c1", True)]
+    assert worker.drain() == [Release("c2", False)]
+    assert worker.passes(1.0) == []
+
+
 def test_it_looks_for_what_nobody_holds(worker: Worker) -> None:
     """Again and again, and takes what it can serve and does not have."""
     assert worker.dispatch.next_deadline() == 0.0
@@ -676,7 +702,8 @@ NAMES = st.sampled_from(["c1", "c2", "c3"])
 @given(st.data())
 def test_each_conversation_has_one_owner(data: st.DataObject) -> None:
     """Whatever happens, in any order; and in the end nobody holds anything."""
-    universe = Universe([Worker(limit=2, idle_timeout=50.0) for _ in range(3)])
+    plan = {"limit": 2, "idle_timeout": 50.0, "shared": True}
+    universe = Universe([Worker(**plan) for _ in range(3)])
     for _ in range(data.draw(st.integers(1, 40))):
         match data.draw(
             st.sampled_from("start end ask time lose fail go go go".split())
@@ -707,7 +734,7 @@ def test_each_conversation_has_one_owner(data: st.DataObject) -> None:
 @given(st.data())
 def test_no_conversation_is_forgotten(data: st.DataObject) -> None:
     """What was ready and has not ended is served by one when all is quiet."""
-    universe = Universe([Worker() for _ in range(2)])
+    universe = Universe([Worker(shared=True) for _ in range(2)])
     alive: set[str] = set()
     for _ in range(data.draw(st.integers(1, 20))):
         name = data.draw(NAMES)

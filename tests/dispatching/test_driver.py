@@ -46,7 +46,6 @@ def drivers(platform: LocalPlatform, seen: Seen) -> Iterator[Drivers]:
             "control": lambda *told: Control(given, *told),
             "claims": Alone(),
             "lease": 15.0,
-            "shared": False,
             "host": NOBODY,
             "callbacks": {
                 "on_error": lambda *told: seen("error", *told),
