@@ -317,7 +317,7 @@ class ConversimpleDispatcher:
                 shared=self.__claims is not None,
                 draw=random.random,
             ),
-            make=lambda kind: self.__made(catalogue.class_for(kind)),
+            make=lambda kind: make(catalogue.class_for(kind), given),
             control=partial(Control, given),
             claims=open_claims(self.__claims, given["customer_id"], self.__lease),
             lease=self.__lease,
@@ -328,11 +328,6 @@ class ConversimpleDispatcher:
                 if self.__overrides(name)
             },
         )
-
-    def __made(self, cls: type[ConversimpleAgent]) -> ConversimpleAgent:
-        # Its constructor may use what its tools may.
-        with self.__host.surround():
-            return make(cls, self.__given)
 
     def __overrides(self, name: str) -> bool:
         own = getattr(getattr(self, name), "__func__", None)

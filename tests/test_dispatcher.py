@@ -587,8 +587,9 @@ def test_what_is_around_each_tool(
     host(dispatcher, Host(around=around))
     with dispatcher:
         platform.announce_ready("conv_1", "clerk").call("add")
-        seen.wait(lambda items: items.count("out") == 2)
-    assert seen.items[:3] == ["in", ("started", "conv_1"), "out"]
+        seen.wait(lambda items: items.count("out") == 3)
+    # The first one is around its constructor.
+    assert seen.items[:5] == ["in", "out", "in", ("started", "conv_1"), "out"]
 
 
 AGENT = """
