@@ -259,6 +259,7 @@ def test_what_waits_behind_others(platform: LocalPlatform, tmp_path: Path) -> No
         conversation = platform.start_conversation(timeout=PATIENCE)
         conversation.call("pid", timeout=PATIENCE)
         first = conversation.request("wait", {}, timeout_seconds=1.0)
+        eventually(lambda: notes(tmp_path), PATIENCE)
         late = [
             conversation.request("multiply", {"n": n}, timeout_seconds=0.2)
             for n in range(4)
