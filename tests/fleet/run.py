@@ -116,23 +116,28 @@ def _told(seconds: list[float]) -> str:
 
 
 class Worker:
-    """A dispatcher in a process of its own."""
+    """A dispatcher in a process of its own.
 
-    def __init__(self, url: str, redis: str, effects: Path, plan: Plan) -> None:
+    Args:
+        url: the platform's address.
+        effects: the file of effects.
+        options: as on the command line, besides those that are the same for all.
+    """
+
+    def __init__(self, url: str, effects: Path, *options: str) -> None:
         self.is_killed = False
+        words = [
+            *("--api-key", "key", "--customer-id", CUSTOMER),
+            *("--platform-url", url, "--search-path", str(AGENTS)),
+        ]
         self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-c", PROGRAM),
-                *("--api-key", "key", "--customer-id", CUSTOMER),
-                *("--platform-url", url, "--search-path", str(AGENTS)),
-                *("--claims", redis, "--journal", redis, "--lease", str(plan.lease)),
-            ],
+            [sys.executable, "-c", PROGRAM, *words, *options],
             cwd=ROOT,
             env={
                 **os.environ,
                 "PYTHONPATH": str(ROOT),
                 "FLEET_EFFECTS": str(effects),
-                "CONVERSIMPLE_LOG_LEVEL": "ERROR",
+                "CONVERSIMPLE_LOG_LEVEL": "CRITICAL",
             },
         )
 
@@ -269,9 +274,10 @@ def run(plan: Plan, redis: str) -> Outcome:
         platform.redelivery = True
         platform.broadcasts = plan.broadcasts
         stack.enter_context(platform)
+        shared = "--claims", redis, "--journal", redis, "--lease", str(plan.lease)
         workers = []
         for _ in range(plan.workers):
-            worker = Worker(platform.url, redis, effects, plan)
+            worker = Worker(platform.url, effects, *shared)
             workers.append(worker)
             stack.callback(worker.destroy)
         return Fleet(plan, platform, workers).run(effects)
