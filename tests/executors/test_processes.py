@@ -209,10 +209,9 @@ def test_those_behind_a_dying_one(platform: LocalPlatform, tmp_path: Path) -> No
                 results.append(error.error_type)
     done = notes(tmp_path)
     assert len(done) == len(set(done)), "nothing is done twice"
-    assert results[-1] == 21, "it was behind what the pool takes ahead"
-    assert all(
-        result in (3 * n, "tool_execution_error") for n, result in enumerate(results)
-    )
+    lost = results.count("tool_execution_error")
+    assert lost <= 3, "no more than the pool takes ahead"
+    assert sum(result == 3 * n for n, result in enumerate(results)) == 8 - lost
 
 
 def test_a_pool_that_breaks_behind_what_was_given_up(
