@@ -43,7 +43,7 @@ from .core.states import ConnectionState
 from .errors import AgentStateError, ConfigurationError, ConnectionFailed
 from .host import NOBODY, Host
 from .invocation import Toolbox
-from .routing import Routes
+from .elsewhere.routing import Routes
 from .running import Runs
 from .runtime.connection import Connection, SessionLock, is_logged
 from .runtime.leaving import leave_at_exit, listed

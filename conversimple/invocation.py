@@ -25,8 +25,8 @@ from .outcomes import (
     failure_of,
     returned,
 )
-from .packing import Packer
-from .promises import is_promise, kept
+from .elsewhere.packing import Packer
+from .elsewhere.promises import is_promise, kept
 from .tools import Tool, build_validator, load_arguments
 
 if TYPE_CHECKING:

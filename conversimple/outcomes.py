@@ -10,7 +10,7 @@ from .core.messages import ToolCall
 from .core.schema.jsonvalues import ResultInvalid, encode_result
 from .core.schema.violations import InvalidArguments
 from .errors import ToolError
-from .promises import is_promise
+from .elsewhere.promises import is_promise
 
 NOTHING = object()
 

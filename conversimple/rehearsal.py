@@ -20,7 +20,7 @@ from .core.ledger import Ledger
 from .core.schema.violations import InvalidArguments
 from .errors import ToolCallFailed
 from .outcomes import Invoked, Promised
-from .promises import kept_within
+from .elsewhere.promises import kept_within
 from .settings import Settings
 from .tools import Tool
 

@@ -19,11 +19,11 @@ from .errors import JournalError
 from .host import Host
 from .invocation import Toolbox
 from .outcomes import Invoked, cancelled
-from .routing import Routes
+from .elsewhere.routing import Routes
 from .runtime.connection import Connection
 from .runtime.leaving import listed
 from .runtime.workers import Workers
-from .sending import Sender, key_of
+from .elsewhere.sending import Sender, key_of
 
 if TYPE_CHECKING:
     from .journaling import Journaling

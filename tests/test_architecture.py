@@ -20,8 +20,7 @@ ROOMS = (
     {
         *("tools", "validation", "invocation", "callbacks", "journaling", "engine"),
         *("host", "agent", "making", "rehearsal"),
-        *("outcomes", "promises", "travelling", "errands", "packing", "jobs"),
-        *("routing", "sending", "running"),
+        *("outcomes", "elsewhere", "running"),
     },
     {
         *("dispatcher", "dispatching", "testing", "integrations", "scenarios", "dev"),

@@ -35,9 +35,9 @@ from .redisrows import Owner
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after the last sign of life until an owner counts as dead. With the time until
-#: somebody looks it is less than a claim's lease, so that whoever takes a conversation
-#: over can answer for it.
+#: Seconds after the last sign of life until an owner counts as dead. With the time
+#: until somebody looks it is less than a claim's lease, so that whoever takes a
+#: conversation over can answer for it.
 LEASE = 9.0
 #: For so long a command may still be done that had no answer, in seconds.
 LATE = 60.0

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .core.messages import ToolCall
+from ..core.messages import ToolCall
 from .errands import Errand, Stub
-from .tools import Tool
+from ..tools import Tool
 from .travelling import NotPacked, Pickler, packed, why_not
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conversimple.travelling import (
+from conversimple.elsewhere.travelling import (
     NotPacked,
     _cloud_pickler,
     is_far,

@@ -14,10 +14,10 @@ import pytest
 from conversimple import ToolCall, tool
 from conversimple.agent import equipment_of
 from conversimple.core.events import Success
-from conversimple.errands import Errand
-from conversimple.packing import Packer
+from conversimple.elsewhere.errands import Errand
+from conversimple.elsewhere.packing import Packer
 from conversimple.tools import from_functions
-from conversimple.travelling import NotPacked, pickler_for
+from conversimple.elsewhere.travelling import NotPacked, pickler_for
 from tests.support.faragent import FarAgent, Surrounded, double
 
 PLAIN = pickler_for(ThreadPoolExecutor(1))

@@ -10,9 +10,17 @@ from typing import Any
 
 import pytest
 
-from conversimple import ToolCall, errands
+from conversimple import ToolCall
 from conversimple.core.events import Failure, Success
-from conversimple.errands import Errand, Parcel, Returned, Stub, invoked_of, told
+from conversimple.elsewhere import errands
+from conversimple.elsewhere.errands import (
+    Errand,
+    Parcel,
+    Returned,
+    Stub,
+    invoked_of,
+    told,
+)
 from tests.support.faragent import FarAgent, Point, Surrounded, double, notes
 
 Make = Callable[..., Errand]

@@ -15,15 +15,15 @@ from functools import partial
 from typing import Any, Protocol
 from uuid import uuid4
 
-from .core.events import Failure
-from .core.messages import ToolCall
+from ..core.events import Failure
+from ..core.messages import ToolCall
 from .errands import Returned, invoked_of, not_in_time, worker_lost
-from .invocation import Prepared, Toolbox
+from ..invocation import Prepared, Toolbox
 from .jobs import Job
-from .outcomes import Invoked, Promised, cancelled
+from ..outcomes import Invoked, Promised, cancelled
 from .promises import FutureLike, is_future
-from .runtime.executors import Supply
-from .runtime.workers import Workers
+from ..runtime.executors import Supply
+from ..runtime.workers import Workers
 from .travelling import NotPacked, Pickler
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import pytest
 
 from conversimple import ConfigurationError, ConversimpleAgent, tool, tool_async
 from conversimple.agent import equipment_of, settings_of
-from conversimple.routing import Routes
+from conversimple.elsewhere.routing import Routes
 from tests.support.faragent import FarAgent, Synchronous
 
 URL = "ws://127.0.0.1:9/"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conversimple.promises import is_future, is_promise, kept, kept_within
+from conversimple.elsewhere.promises import is_future, is_promise, kept, kept_within
 from conversimple.runtime.lifecycle import LifecycleFuture
 from tests.conftest import WAIT
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from .core.events import Failure, Success
-from .core.messages import ToolCall, calling
-from .outcomes import NOTHING, Invoked, failure_of, returned
+from ..core.events import Failure, Success
+from ..core.messages import ToolCall, calling
+from ..outcomes import NOTHING, Invoked, failure_of, returned
 from .promises import is_promise, kept_within
-from .runtime.daskonce import is_first
+from ..runtime.daskonce import is_first
 
 NOT_ASKED = (
     "the tool did not run: Dask's scheduler could not be asked whether it ran before; "

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from conversimple.core.events import Success
-from conversimple.errands import Parcel, Returned
-from conversimple.jobs import Job
+from conversimple.elsewhere.errands import Parcel, Returned
+from conversimple.elsewhere.jobs import Job
 from conversimple.outcomes import Invoked
 from conversimple.runtime.executors import Supply
-from conversimple.travelling import NotPacked, Pickler, packed
+from conversimple.elsewhere.travelling import NotPacked, Pickler, packed
 from tests.conftest import WAIT
 from tests.support.faragent import Synchronous
 

@@ -1,0 +1,1 @@
+"""Tools that somebody else runs: executors of the user, in this process or another."""
