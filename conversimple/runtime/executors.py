@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import TypeVar
@@ -49,7 +50,11 @@ class Supply:
             if self._closed:
                 raise RuntimeError("the agent has stopped")
             if self._executor is None:
-                self._executor = self._made()
+                made = self._made()
+                if self._closed:  # `close` has not waited for it
+                    made.shutdown(wait=False)
+                    raise RuntimeError("the agent has stopped")
+                self._executor = made
             return self._executor
 
     def submit(self, function: Callable[[], T]) -> tuple[Executor, Future[T]]:
@@ -83,12 +88,19 @@ class Supply:
 
     def close(self, timeout: float) -> None:
         """Shut down what the factory made, and wait for it."""
-        with self._lock:
-            self._closed = True
+        until = time.monotonic() + timeout
+        # Before the lock: whoever has it may wait for a factory that never returns.
+        self._closed = True
+        if not self._lock.acquire(timeout=max(0.0, timeout)):
+            logger.warning("%s is still being made, and is left behind", self.name)
+            return
+        try:
             executor = self._executor if self.is_renewable else None
             self._executor = None
+        finally:
+            self._lock.release()
         if executor is not None:
-            _shut_down(executor, self.name, timeout)
+            _shut_down(executor, self.name, max(0.0, until - time.monotonic()))
 
     def _made(self) -> Executor:
         assert self._factory is not None

@@ -172,3 +172,24 @@ def test_the_end_without_threads(
     monkeypatch.setattr(threading.Thread, "start", refuse)
     supply.close(WAIT)
     assert factory.made[0].ended.is_set()
+
+
+def test_a_factory_that_takes_too_long(caplog: pytest.LogCaptureFixture) -> None:
+    """The end does not wait for it; what it makes after that is shut down at once."""
+    working, may_return, made = threading.Event(), threading.Event(), Fragile()
+
+    def make() -> Fragile:
+        working.set()
+        assert may_return.wait(WAIT)
+        return made
+
+    supply = Supply("executor", make)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(supply.current)
+        assert working.wait(WAIT)
+        supply.close(0.0)
+        assert "executor is still being made, and is left behind" in caplog.text
+        may_return.set()
+        with pytest.raises(RuntimeError, match="stopped"):
+            asked.result(WAIT)
+    assert made.ended.is_set()
