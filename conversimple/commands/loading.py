@@ -94,8 +94,13 @@ def load_file(path: Path) -> ModuleType:
     assert spec is not None
     module = module_from_spec(spec)
     sys.modules[name] = module
-    with blaming(f"cannot import {path.name}", path.parent):
-        loader.exec_module(module)
+    try:
+        with blaming(f"cannot import {path.name}", path.parent):
+            loader.exec_module(module)
+    except BaseException:
+        # As Python does it: nobody must take the half of it for the whole.
+        sys.modules.pop(name, None)
+        raise
     return module
 
 

@@ -145,6 +145,13 @@ def test_a_file_that_fails(code: str, line: int, text: str, write: Write) -> Non
     assert text in told
 
 
+def test_a_file_that_fails_again(write: Write) -> None:
+    """What it had defined by then is not taken for all of it."""
+    path = write("x = 1\n1 / 0\n", "half_agents.py")
+    assert failed(path) == failed(path)
+    assert "half_agents" not in sys.modules
+
+
 def test_the_blame_goes_to_the_users_own_line(write: Write) -> None:
     """Not to the library that raised, nor to the file that imported."""
     write("import json\njson.loads('{')\n", "helping.py")
