@@ -17,6 +17,7 @@ from ..host import NOBODY, Host
 from ..runtime.healthserver import described
 from . import uwsgi
 from .life import Life
+from .logs import keep_warnings
 from .plan import Plan
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Embedding:
         dispatch: bool = False,
         host: Host = NOBODY,
     ) -> None:
+        keep_warnings()
         given = {name: value for name, value in options.items() if value is not None}
         self._plan = Plan(tuple(agents), given, workers, claims, dispatch, host)
         # By process, and made without a lock, which a fork might leave locked for ever.

@@ -16,7 +16,7 @@ from ..agent import ConversimpleAgent, as_future, engine_of, host
 from ..core.events import Health
 from ..core.messages import ConversationStarted
 from ..core.states import ConnectionState
-from ..errors import ClaimsError
+from ..errors import ClaimsError, ConversimpleError
 from ..making import make
 from ..runtime.claims import Claims
 from ..runtime.healthserver import is_ready
@@ -202,6 +202,13 @@ class Life:
         # Not every few seconds the same.
         text = f"{type(error).__name__}: {error}"
         if text != self._problem:
-            logger.error("cannot run %s", self._plan.name, exc_info=error)
+            # Ours say what to do; the way to it would only hide that.
+            trace = None if isinstance(error, ConversimpleError) else error
+            logger.error(
+                "cannot run %s, and will try again: %s",
+                self._plan.name,
+                text,
+                exc_info=trace,
+            )
         self._problem = text
         self._stands_by = False

@@ -32,6 +32,7 @@ EVERYBODY_HEARS = (
     'workers; leave workers="one", or set dispatch=True and claims="file:DIRECTORY" or '
     '"redis://…", or a journal that the workers share'
 )
+ONLY_DISPATCHERS = "{}: only a dispatcher has it; set dispatch=True, or leave it out"
 NO_AGENTS = "there are no agents: name at least one subclass of ConversimpleAgent"
 
 
@@ -70,7 +71,7 @@ class Plan:
             ConfigurationError: a setting is missing, unknown or wrong.
         """
         known = {name: self.options.get(name) for name in SETTINGS}
-        others = (*SETTINGS, *DISPATCHERS) if self.dispatches else SETTINGS
+        others = (*SETTINGS, *DISPATCHERS)
         rest = {k: v for k, v in self.options.items() if k not in others}
         return resolve(**known, options=rest)
 
@@ -128,6 +129,9 @@ class Plan:
             yield f"workers must be 'one' or 'all', not {self.workers!r}"
         if not isinstance(self.dispatch, bool):
             yield f"dispatch must be True or False, not {self.dispatch!r}"
+        if not self.dispatches:
+            for name in filter(self.options.__contains__, DISPATCHERS):
+                yield ONLY_DISPATCHERS.format(name)
         try:
             # The key that is made up stands for one that is to come.
             absent = {} if key else {"api_key": "any"}

@@ -97,7 +97,7 @@ def password_of(address: str) -> str:
 def problem_of(error: exceptions.RedisError, address: str) -> str:
     """What went wrong, and the cure, as a part of a sentence."""
     password = password_of(address)
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).rstrip(".")
     if password and password in text:
         text = "it refuses a command that carries the password"
     for kind, cure in _CURES:

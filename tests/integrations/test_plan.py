@@ -99,8 +99,8 @@ def test_what_a_dispatcher_is_told() -> None:
     """It is told more than an agent, and it needs to know which agent is which."""
     options = {**OPTIONS, "max_conversations": 5}
     assert plan(dispatch=True, options=options).problems() == []
-    [unknown] = plan(options=options).problems()
-    assert "unknown setting 'max_conversations'" in unknown
+    [unfit] = plan(options=options).problems()
+    assert unfit.startswith("max_conversations: only a dispatcher")
     wrong = {**OPTIONS, "max_conversations": 0}
     [problem] = plan(dispatch=True, options=wrong).problems(key=False)
     assert "max_conversations must be" in problem

@@ -71,7 +71,7 @@ def test_replies_are_bytes_whatever_the_address_says() -> None:
 @pytest.mark.parametrize(
     ("error", "cure", "unheard"),
     [
-        (exceptions.ConnectionError("refused"), "see whether it runs", True),
+        (exceptions.ConnectionError("refused"), "refused: see whether it runs", True),
         (exceptions.TimeoutError("slow"), "overloaded", True),
         (exceptions.AuthenticationError("no"), "user and password", False),
         (exceptions.BusyLoadingError("loading"), "wait", False),

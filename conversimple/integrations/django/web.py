@@ -21,6 +21,7 @@ from django.utils.autoreload import autoreload_started
 from conversimple.errors import ConfigurationError
 from conversimple.integrations.embedding import Embedding
 from conversimple.integrations.gunicorn import WITHOUT_HOOKS
+from conversimple.integrations.logs import keep_warnings
 
 from .configuration import Configuration, configured
 from .database import HOST
@@ -43,6 +44,7 @@ def prepare_web_workers() -> None:
     site from serving.
     """
     global _prepared
+    keep_warnings()
     try:
         configuration = configured()
         if not configuration.start_in_web_workers:

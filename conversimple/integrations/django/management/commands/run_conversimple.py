@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from conversimple.commands.failure import (
     UsageMistake,
     one_line,
 )
-from conversimple.commands.logs import SDK_LOGGER, configure_logging
+from conversimple.commands.logs import configure_logging
 from conversimple.commands.making import make_agent
 from conversimple.commands.serving import Runner, health_served, leave, left
 from conversimple.dispatcher import ConversimpleDispatcher
@@ -27,6 +26,7 @@ from conversimple.errors import ConfigurationError, ConversimpleError
 from conversimple.integrations.django.configuration import Configuration, configured
 from conversimple.integrations.django.database import HOST, fresh_connections
 from conversimple.integrations.django.discovery import AgentClass, chosen
+from conversimple.integrations.logs import is_heard
 
 
 class Command(BaseCommand):
@@ -117,8 +117,7 @@ def _dispatcher(
 
 def _log_somewhere() -> None:
     """Have the log written to standard error, unless the project sees to it."""
-    handlers = [*logging.getLogger().handlers, *logging.getLogger(SDK_LOGGER).handlers]
-    if all(isinstance(each, logging.NullHandler) for each in handlers):
+    if not is_heard():
         configure_logging()
 
 
