@@ -249,7 +249,7 @@ def _add_sharing(options: ArgumentParser) -> None:
         "--lease",
         metavar="SECONDS",
         type=_seconds,
-        help="how long a worker may be silent before others take over; for Redis "
+        help="how soon others take over from a worker that is not heard of; for Redis "
         "(default: 15)",
     )
     options.add_argument(

@@ -36,6 +36,8 @@ __all__ = ["ConversimpleDispatcher"]
 logger = logging.getLogger(__name__)
 
 IDLE_TIMEOUT = 3600.0
+#: Of a lease, for a worker to be missed; the rest is for another one to take over.
+MISSED_AFTER = 0.8
 SIGNAL_SLICE = 1.0
 
 CALLBACKS = ("on_error", "on_connection_state")
@@ -61,8 +63,8 @@ class ConversimpleDispatcher:
         max_conversations: how many are served at once at most; None means any number.
         claims: ``file:DIRECTORY`` or a ``redis://`` address at which workers agree who
             serves what; None is for a worker that is alone.
-        lease: seconds after which a worker that is not heard of loses what it serves;
-            for Redis.
+        lease: seconds within which another worker takes over from one that is not
+            heard of any more; for Redis.
         idle_timeout: seconds after which a conversation of which nothing is heard any
             more is over.
         options: the other settings, for all agents; see `conversimple.Settings`.
@@ -125,7 +127,8 @@ class ConversimpleDispatcher:
             `ConnectionFailed` when it never will.
 
         Raises:
-            ConfigurationError: there is no agent, or two have the same id.
+            ConfigurationError: there is no agent, two have the same id, or one needs
+                more than settings to be made.
             ClaimsError: the claims cannot be used.
             AgentStateError: the dispatcher is stopping.
         """
@@ -172,11 +175,13 @@ class ConversimpleDispatcher:
             ConnectionFailed: the control connection failed for good.
             ConfigurationError, ClaimsError: see `start`.
         """
+        # Until there is something to stop, a signal ends the program: what is imported
+        # may take its time.
+        self.start()
+        driver = self.__driver
+        assert driver is not None
         queue: SimpleQueue[int | None] = SimpleQueue()
         with signals_into(queue):
-            self.start()
-            driver = self.__driver
-            assert driver is not None
             driver.stopped.add_done_callback(lambda _: queue.put(None))
             timeout = STOP_TIMEOUT
             while not driver.stopped.done():
@@ -300,15 +305,16 @@ class ConversimpleDispatcher:
         from .dispatching.catalogue import catalogue_of, scan
 
         if self.__agents is not None:
-            return catalogue_of(self.__agents)
+            return catalogue_of(self.__agents, self.__given)
         assert self.__search_path is not None
-        return scan(os.fspath(self.__search_path))
+        return scan(os.fspath(self.__search_path), self.__given)
 
     def __parts(self, catalogue: Catalogue) -> Parts:
         from .dispatching.control import Control
         from .dispatching.driver import Parts
 
         given = self.__given
+        lease = self.__lease * MISSED_AFTER
         return Parts(
             plan=Plan(
                 kinds=catalogue.kinds,
@@ -319,8 +325,8 @@ class ConversimpleDispatcher:
             ),
             make=lambda kind: make(catalogue.class_for(kind), given),
             control=partial(Control, given),
-            claims=open_claims(self.__claims, given["customer_id"], self.__lease),
-            lease=self.__lease,
+            claims=open_claims(self.__claims, given["customer_id"], lease),
+            lease=lease,
             host=self.__host,
             callbacks={
                 name: getattr(self, name)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from . import messages as msg
@@ -60,6 +60,7 @@ ANY_START = 0.01
 MUCH = 50
 
 MOST_REMEMBERED = 10_000
+MOST_TIMERS = 100
 #: What serves a conversation of which no agent is named.
 ANY = "*"
 
@@ -227,7 +228,7 @@ class Dispatch:
         kind = self._kind_of(name, agent_id)
         held = self._held.get(name)
         if held is not None and held.over:
-            held.again = kind
+            held.again = kind or held.again
         elif held is not None:
             self._log(logging.DEBUG, "already known: %r", name)
         elif kind is not None:
@@ -266,6 +267,7 @@ class Dispatch:
         # Should it be noted, whoever looks next knows better than to take it.
         self._ended.add(name)
         self._to_note.pop(name, None)
+        self._abstaining.pop(name, None)
         held = self._held.get(name)
         if held is None:
             return
@@ -572,6 +574,9 @@ class Dispatch:
     def _wait(self, held: Held, due: float) -> None:
         held.due = due
         heappush(self._timers, (due, held.name))
+        if len(self._timers) > MOST_TIMERS + 2 * len(self._held):
+            self._timers = [(one.due, one.name) for one in self._held.values()]
+            heapify(self._timers)
 
     def _spread(self, seconds: float) -> float:
         """About that time: workers that began together must not go on together."""

@@ -6,11 +6,14 @@ import inspect
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from ..agent import ConversimpleAgent
 from ..core.dispatch import ANY
 from ..dev.discovery import find
 from ..errors import ConfigurationError
+from ..making import lacking
 from ..settings import check_text
 
 logger = logging.getLogger(__name__)
@@ -43,22 +46,30 @@ class Catalogue:
         return self.classes.get(ANY) or self.classes[kind]
 
 
-def catalogue_of(classes: Iterable[AgentClass]) -> Catalogue:
-    """The agents that were given.
+def catalogue_of(
+    classes: Iterable[AgentClass], given: Mapping[str, Any] = MappingProxyType({})
+) -> Catalogue:
+    """The agents that were named.
+
+    Args:
+        classes: the classes.
+        given: what they are made with.
 
     Raises:
-        ConfigurationError: there is none, or two have the same id.
+        ConfigurationError: there is none, two have the same id, or one needs more to
+            be made.
     """
-    return Catalogue(_by_id(list(classes), "agents=[…] is empty"))
+    named = _by_id(list(classes), "agents=[…] is empty")
+    _check_constructors(named, given)
+    return Catalogue(named)
 
 
-def scan(search_path: str) -> Catalogue:
-    """Import what is under a path, and find the agents.
+def scan(
+    search_path: str, given: Mapping[str, Any] = MappingProxyType({})
+) -> Catalogue:
+    """Import what is under a path, and find the agents; see `catalogue_of`.
 
     A file that cannot be imported does not take the others with it.
-
-    Raises:
-        ConfigurationError: there is no agent, or two have the same id.
     """
     found = find(search_path)
     for place, problem in found.failures.items():
@@ -66,7 +77,9 @@ def scan(search_path: str) -> Catalogue:
     nothing = f"there is no agent under {search_path}"
     if found.failures:
         nothing += ": " + "; ".join(found.failures.values())
-    return Catalogue(_by_id(found.classes, nothing), found.failures)
+    named = _by_id(found.classes, nothing)
+    _check_constructors(named, given)
+    return Catalogue(named, found.failures)
 
 
 def _by_id(classes: list[AgentClass], nothing: str) -> dict[str, AgentClass]:
@@ -97,6 +110,17 @@ def _by_id(classes: list[AgentClass], nothing: str) -> dict[str, AgentClass]:
             "class, with the platform's name for the agent"
         )
     return named
+
+
+def _check_constructors(
+    named: Mapping[str, AgentClass], given: Mapping[str, Any]
+) -> None:
+    for cls in named.values():
+        if needs := lacking(cls, given):
+            raise ConfigurationError(
+                f"no {_place_of(cls)} can be made for each conversation: its "
+                f"constructor needs {', '.join(needs)}; give it a default"
+            )
 
 
 def _id_of(cls: AgentClass) -> str | None:

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
+from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,7 +38,7 @@ from ..core.orders import (
     Tell,
 )
 from ..core.states import ConnectionState
-from ..errors import AgentStateError
+from ..errors import AgentStateError, ClaimsError
 from ..host import Host
 from ..runtime.claims import Claims
 from ..runtime.inbox import Inbox
@@ -142,6 +143,8 @@ class Driver:
             leave_at_exit(self)
             self._facts.start()
         except BaseException:
+            with suppress(ClaimsError):
+                self._parts.claims.close()
             self._workers.release(0.0)
             raise
 
@@ -293,6 +296,7 @@ class Driver:
             self._workers.post(self._context.copy(), life.begin)
         except RuntimeError as error:
             logger.error("no thread for an agent: %s", error)
+            del self._lives[name, number]
             self.tell(self._dispatch.gone, name, number, "there is no thread for it")
 
     def _gone(
@@ -320,6 +324,8 @@ class Driver:
             use(life)
         except Exception as error:
             logger.critical("the agent of %r is broken", name, exc_info=error)
+            with suppress(Exception):
+                life.stop(0.0)
             text = f"internal error: {type(error).__name__}"
             self._dispatch.gone(name, number, text, time.monotonic())
 

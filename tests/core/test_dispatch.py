@@ -339,6 +339,15 @@ def test_ended_and_ready_again(worker: Worker) -> None:
     assert worker.released(True) == [Forget("c1")]
 
 
+def test_ended_and_started_again(worker: Worker) -> None:
+    """The platform may say so in two ways, of which one names the agent."""
+    worker.serving().heard(ended())
+    worker.heard(ready())
+    worker.heard(ready(agent_id=None))
+    worker.gone(1)
+    assert worker.released(True) == [Forget("c1"), Take("c1", "clerk")]
+
+
 def test_ended_and_ready_again_for_another_agent(worker: Worker) -> None:
     """Then it is not ours."""
     worker.serving().heard(ended())
@@ -496,6 +505,17 @@ def test_what_was_not_heard_while_the_control_connection_was_lost(
     assert worker(worker.dispatch.joined) == [Ask("c1", 1)]
     assert worker(worker.dispatch.silent, "c1", 1, None, False) == [Stop("c1", 1, True)]
     assert worker.gone(1) == [Release("c1", True)]
+
+
+def test_timers_that_are_out_of_date_are_not_kept(worker: Worker) -> None:
+    """However often the control connection is lost."""
+    worker.serving()
+    for _ in range(10 * dp.MOST_TIMERS):
+        worker.passes(0.1)
+        worker(worker.dispatch.joined)
+        worker(worker.dispatch.silent, "c1", 1, 0.0, False)
+    assert len(worker.dispatch._timers) <= dp.MOST_TIMERS + 2
+    assert worker.passes(600.0) == [Ask("c1", 1)]
 
 
 def test_draining(worker: Worker) -> None:

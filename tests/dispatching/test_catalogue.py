@@ -115,6 +115,20 @@ def test_classes_that_are_in_no_file() -> None:
         catalogue_of([one, other])
 
 
+def test_a_constructor_that_needs_more() -> None:
+    """It is refused before the first conversation comes."""
+
+    class Clerk(ConversimpleAgent):
+        agent_id = "clerk"
+
+        def __init__(self, shop: str, api_key: str) -> None:
+            super().__init__(api_key)
+
+    with pytest.raises(ConfigurationError, match="needs shop; give it a default"):
+        catalogue_of([Clerk])
+    assert catalogue_of([Clerk], {"shop": "tea"}).kinds == frozenset({"clerk"})
+
+
 def test_no_agent_at_all(write: Write, tmp_path: Path) -> None:
     """The message says what to write, and what could not be imported."""
     with pytest.raises(ConfigurationError, match="write a subclass"):
