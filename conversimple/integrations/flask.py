@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..agent import ConversimpleAgent
 from ..errors import ConfigurationError
 from ..host import Host
+from ..making import SETTINGS
 from ..settings import Settings
 from .embedding import APPLICATION_IS_MADE, Embedding
 from .gunicorn import WITHOUT_HOOKS
@@ -153,6 +154,8 @@ def _embedding(app: Flask, settings: dict[str, Any]) -> Embedding:
     own = {name: settings.pop(name) for name in OWN if name in settings}
     agents = _classes(own.pop("agents", None) or ())
     given = {name: value for name, value in own.items() if value is not None}
+    # Who takes the key from an environment that has none means that none is given.
+    settings = {k: v for k, v in settings.items() if v or k not in SETTINGS}
     return Embedding(agents, settings, host=Host(around=app.app_context), **given)
 
 

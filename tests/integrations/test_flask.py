@@ -154,11 +154,15 @@ def test_an_application_has_its_agents_once(make: Any) -> None:
         Conversimple(app, [Clerk])
 
 
+@pytest.mark.parametrize("absent", [None, ""])
 def test_a_key_from_the_environment(
-    make: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    absent: Any,
+    make: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It is missing when the agents start, and not before."""
-    app = make(API_KEY=None)
+    app = make(API_KEY=absent)
     assert (
         app.test_client().get("/healthz", environ_overrides=SERVED).status_code == 503
     )

@@ -69,5 +69,8 @@ def _of_agents() -> list[CheckMessage]:
 
 def _of_key(given: Mapping[str, Any]) -> list[CheckMessage]:
     problem = key_problem(agent_options(given))
-    hint = "Agents cannot run before that; everything else can."
+    hint = (
+        f'Set "API_KEY" in {SETTING}, or the environment variable. Agents cannot run '
+        "before that; everything else can."
+    )
     return [] if problem is None else [Warning(problem, hint=hint, id=NO_KEY)]

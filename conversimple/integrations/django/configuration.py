@@ -8,7 +8,9 @@ from typing import Any
 
 from django.conf import settings
 
+from conversimple.agent import ConversimpleAgent
 from conversimple.errors import ConfigurationError
+from conversimple.integrations.plan import DISPATCHERS
 from conversimple.making import SETTINGS
 from conversimple.runtime.claims import check_claims
 from conversimple.settings import Settings, resolve
@@ -23,7 +25,10 @@ OWN = ("AGENTS", "CLAIMS", "DISPATCH", "START_IN_WEB_WORKERS", "WORKERS")
 #: What the agents are told.
 THEIRS = tuple(sorted(each.name.upper() for each in fields(Settings)))
 
-KNOWN = tuple(sorted(OWN + THEIRS))
+#: What dispatchers are told besides.
+OF_DISPATCHERS = tuple(name.upper() for name in DISPATCHERS)
+
+KNOWN = tuple(sorted(OWN + THEIRS + OF_DISPATCHERS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,8 @@ class Configuration:
     Attributes:
         agents: the dotted names of the agent classes; None means all that the modules
             ``agents`` of the installed apps define.
-        options: the agents' settings by name. They hold the key, and are not shown.
+        options: the agents' settings by name, and those of the dispatcher. They hold
+            the key, and are not shown.
         claims: where workers agree who serves what; may carry a password.
         dispatch: whether each conversation gets an agent of its own.
         start_in_web_workers: whether the web server's processes run the agents.
@@ -60,7 +66,8 @@ def configured() -> Configuration:
     own = {name.lower(): given[name] for name in OWN if given.get(name) is not None}
     if "agents" in own:
         own["agents"] = tuple(own["agents"])
-    return Configuration(**own, options=agent_options(given))
+    more = {k.lower(): given[k] for k in OF_DISPATCHERS if given.get(k) is not None}
+    return Configuration(**own, options={**agent_options(given), **more})
 
 
 def given_settings() -> Any:
@@ -110,6 +117,8 @@ def key_problem(options: Mapping[str, Any]) -> str | None:
 def _problem(name: Any, value: Any) -> str | None:
     if name in OWN:
         return _problem_of_ours(name, value)
+    if name in OF_DISPATCHERS:
+        return _problem_of_dispatchers(name.lower(), value)
     if name not in THEIRS:
         return f"there is no such setting; the settings are {', '.join(KNOWN)}"
     # Each alone, so that one mistake does not hide another.
@@ -144,6 +153,19 @@ def _problem_of_agents(value: Any) -> str | None:
         "it must be a list of dotted names, such as ['shop.agents.ShopAgent']; leave "
         "it out to run all that the apps' modules named agents define"
     )
+
+
+def _problem_of_dispatchers(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    from conversimple.dispatcher import ConversimpleDispatcher
+
+    alone: dict[str, Any] = {"api_key": "any", "agents": [ConversimpleAgent]}
+    try:
+        ConversimpleDispatcher(**alone, **{name: value})
+    except ConfigurationError as error:
+        return str(error)
+    return None
 
 
 def _problem_of_claims(value: Any) -> str | None:

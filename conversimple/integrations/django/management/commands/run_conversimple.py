@@ -27,6 +27,7 @@ from conversimple.integrations.django.configuration import Configuration, config
 from conversimple.integrations.django.database import HOST, fresh_connections
 from conversimple.integrations.django.discovery import AgentClass, chosen
 from conversimple.integrations.logs import is_heard
+from conversimple.integrations.plan import DISPATCHERS, ONLY_DISPATCHERS
 
 
 class Command(BaseCommand):
@@ -100,6 +101,8 @@ def _runner(
 ) -> Runner:
     if dispatch or configuration.dispatch or len(agents) > 1:
         return _dispatcher(agents, configuration)
+    if unfit := [name for name in DISPATCHERS if name in configuration.options]:
+        raise ConfigurationError(ONLY_DISPATCHERS.format(", ".join(unfit)))
     agent = make_agent(agents[0], configuration.options)
     host(agent, HOST)
     return agent

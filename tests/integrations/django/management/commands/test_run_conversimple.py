@@ -133,6 +133,7 @@ class Broken(Clerk):
         ({"API_KEY": "key"}, [f"{__name__}.Broken"], "cannot make a Broken: .*line"),
         ({"API_KEY": ""}, ["Clerk"], "no API key"),
         ({"TOOL_TIMEOUT": 0}, ["Clerk"], "tool_timeout must be"),
+        ({"API_KEY": "key", "LEASE": 5}, ["Clerk"], "lease: only a dispatcher has it"),
         ({}, ["Clerk", "--health-port", "70000"], "not a number from 0 to 65535"),
         ({"API_KEY": "key"}, ["Clerk", "--health-host", "::"], "needs a --health-port"),
     ],
