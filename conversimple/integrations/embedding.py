@@ -86,10 +86,10 @@ class Embedding:
         Raises:
             ConfigurationError: the settings are wrong.
         """
-        if problems := self.check():
-            raise ConfigurationError("; ".join(problems))
         life = self._life()
         life.begun = True
+        if problems := self.check():
+            raise ConfigurationError("; ".join(problems))
         if not life.pulse.runs:
             _stop_at_exit()
             _running.add(self)
@@ -117,7 +117,7 @@ class Embedding:
 
     @property
     def begun(self) -> bool:
-        """Whether it was ever started in this process."""
+        """Whether somebody has started it in this process, with success or without."""
         return self._life().begun
 
     @property

@@ -59,7 +59,7 @@ class Life:
 
     Attributes:
         pulse: starts and stops it.
-        begun: it was started once.
+        begun: somebody has asked for its start.
     """
 
     def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:

@@ -114,7 +114,9 @@ def test_a_mistake_is_said(make: Any, caplog: pytest.LogCaptureFixture) -> None:
     wrong, right = make(options={"api_key": None}), make()
     start_all()
     assert "CONVERSIMPLE_API_KEY" in caplog.text
-    assert right.begun and not wrong.begun
+    assert right.started and not wrong.started
+    # The first request has nothing to add.
+    assert right.begun and wrong.begun
 
 
 def test_it_begins_by_itself_in_a_worker(
