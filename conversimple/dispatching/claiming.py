@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -15,6 +17,11 @@ from ..runtime.strand import Strand
 from ..runtime.workers import Workers
 
 logger = logging.getLogger(__name__)
+
+#: Seconds at most until a renewal that failed is tried again.
+RENEW_AGAIN = 1.0
+#: Time, in terms of a lease, that holders have to renew after nobody could.
+RENEWAL_AFTER_OUTAGE = 0.5
 
 
 class Claiming:
@@ -29,6 +36,7 @@ class Claiming:
         dispatch: whose facts are told.
         tell: tells one of them, on another thread.
         report: told of a problem, once, until the claims work again.
+        clock: seconds.
     """
 
     def __init__(
@@ -39,15 +47,18 @@ class Claiming:
         dispatch: Dispatch,
         tell: Callable[..., None],
         report: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._claims = claims
         self._lease = lease
         self._dispatch = dispatch
         self._tell = tell
         self._report = report
+        self._clock = clock
         self._strand = Strand(lambda job: workers.submit(copy_context(), job))
         # Only what is on the strand changes it.
         self._broken = False
+        self._failed_at = -math.inf
         self._closed = False
         self._pulse = Pulse(
             self._renew, lambda limit: None, "conversimple-dispatch-renew"
@@ -109,6 +120,9 @@ class Claiming:
         free: dict[str, str] | None = None
         with self._using():
             free = self._claims.free()
+        if self._clock() < self._failed_at + RENEWAL_AFTER_OUTAGE * self._lease:
+            # Leases have ended because nobody could renew them: their holders live.
+            free = None
         self._tell(self._dispatch.looked, free)
 
     def _release(self, name: str, over: bool) -> None:
@@ -131,6 +145,7 @@ class Claiming:
             logger.info("the claims can be used again")
 
     def _fails(self, error: ClaimsError) -> None:
+        self._failed_at = self._clock()
         if not self._broken:
             self._broken = True
             self._report(str(error))
@@ -140,9 +155,9 @@ class Claiming:
             lost = self._claims.renew()
         except ClaimsError as error:
             self._put(partial(self._fails, error))
-        else:
-            # What was taken anew meanwhile is not lost.
-            names = [name for name in lost if not self._claims.holds(name)]
-            if names:
-                self._tell(self._dispatch.lost, names)
+            return min(RENEW_AGAIN, self._lease / 3)
+        # What was taken anew meanwhile is not lost.
+        names = [name for name in lost if not self._claims.holds(name)]
+        if names:
+            self._tell(self._dispatch.lost, names)
         return self._lease / 3

@@ -15,6 +15,8 @@ from conversimple.runtime.workers import Workers
 from tests.conftest import WAIT, Seen
 from tests.support.threads import eventually
 
+LEASE = 0.03
+
 
 class Claims(Alone):
     """Claims that a test can break."""
@@ -62,16 +64,18 @@ class Desk:
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
         self.claims = Claims()
+        self.now = 0.0
         self.workers = Workers()
         self.workers.acquire()
         self.dispatch = Dispatch(Plan(kinds=None, draw=lambda: 0.5), 0.0)
         self.claiming = Claiming(
             self.claims,
-            0.03,
+            LEASE,
             self.workers,
             self.dispatch,
             lambda fact, *told: seen(fact.__name__, *told),
             lambda text: seen("problem"),
+            lambda: self.now,
         )
 
 
@@ -121,12 +125,31 @@ def test_an_outage_is_reported_once(
         ("released", "c1", True, False),
     ]
     desk.claims.broken = False
+    desk.now += LEASE
     desk.claiming.look()
     desk.seen.wait_for(("looked", {}))
     assert "can be used again" in caplog.text
     desk.claims.broken = True
     desk.claiming.look()
     desk.seen.wait(lambda items: items.count("problem") == 2)
+
+
+def test_after_an_outage_holders_come_first(desk: Desk) -> None:
+    """Their leases may have ended, though they live: they get the time to renew."""
+    desk.claims.note("c1", "clerk")
+    desk.claims.broken = True
+    desk.claiming.look()
+    desk.seen.wait(lambda items: len(items) == 2)
+    desk.claims.broken = False
+    desk.now += LEASE / 3
+    desk.claiming.look()
+    desk.seen.wait(lambda items: len(items) == 3)
+    desk.now += LEASE / 3
+    desk.claiming.look()
+    desk.seen.wait(lambda items: len(items) == 4)
+    nobody_can_tell = ("looked", None)
+    noted = ("looked", {"c1": "clerk"})
+    assert desk.seen.items == ["problem", nobody_can_tell, nobody_can_tell, noted]
 
 
 def test_what_is_lost_is_told(desk: Desk) -> None:
