@@ -17,7 +17,7 @@ def test_it_hears_and_serves_nothing(platform: LocalPlatform, seen: Seen) -> Non
     with control:
         platform.announce_ready("conv_1", "clerk")
         seen.wait_for(ConversationStarted("conv_1", "clerk"))
-        assert ConnectionState.CONNECTED in seen.items
+        seen.wait_for(ConnectionState.CONNECTED)
         assert not control.health().conversations
     control.on_error("a", "b", {})
     seen.wait_for(("a", "b", {}))
