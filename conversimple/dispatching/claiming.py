@@ -148,6 +148,7 @@ class Claiming:
         self._failed_at = self._clock()
         if not self._broken:
             self._broken = True
+            logger.error("nothing can be taken or given back: %s", error)
             self._report(str(error))
 
     def _renew(self) -> float:

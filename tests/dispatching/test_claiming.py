@@ -124,6 +124,7 @@ def test_an_outage_is_reported_once(
         ("looked", None),
         ("released", "c1", True, False),
     ]
+    assert caplog.text.count("they are broken") == 1
     desk.claims.broken = False
     desk.now += LEASE
     desk.claiming.look()
