@@ -103,6 +103,20 @@ def test_the_program(platform: LocalPlatform, folder: Path) -> None:
         converse(platform)
 
 
+@pytest.mark.slow
+def test_the_test_of_the_page(folder: Path) -> None:
+    """It passes."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_what_is_not_run() -> None:
     """The long ones, which are tests of their own."""
     lines = [
