@@ -646,6 +646,19 @@ def test_wrong_settings(options: dict[str, Any], problem: str) -> None:
         ConversimpleDispatcher("key", **options)
 
 
+def test_claims_that_cannot_be_opened(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is started, and the password is told to nobody."""
+    caplog.set_level("DEBUG")
+    dispatcher = make(claims="redis://:hunter2@127.0.0.1:1/0")
+    with pytest.raises(ClaimsError) as caught:
+        dispatcher.start()
+    told = f"{caught.value} {caught.value!r} {dispatcher!r}"
+    assert "hunter2" not in told + caplog.text
+    assert dispatcher.connection_state is ConnectionState.NEW
+
+
 def test_settings_come_from_the_environment(
     platform: LocalPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

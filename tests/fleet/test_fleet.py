@@ -12,7 +12,7 @@ from tests.support.redis import RedisServer
 @pytest.mark.slow
 def test_a_small_fleet(redis_server: RedisServer) -> None:
     """Each call is answered, none is done twice, each conversation has one owner."""
-    plan = Plan(conversations=40, calls=4, lease=1.5, seconds=9.0, broadcasts=True)
+    plan = Plan(conversations=40, calls=4, lease=1.2, seconds=6.0, broadcasts=True)
     outcome = run(plan, redis_server.address)
     assert not outcome.problems, str(outcome)
 
