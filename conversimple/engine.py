@@ -154,7 +154,8 @@ class Engine:
         except BaseException:
             if self._journal is not None:
                 self._journal.close(0.0)
-            self._routes.close(0.0)
+            # Their pools have nothing to do, and end as soon as they may.
+            self._routes.close(LAST_CALLBACKS)
             self._workers.release(0.0)
             raise
 
@@ -166,6 +167,10 @@ class Engine:
     def hear(self, message: Message) -> None:
         """Take in what the platform said on another connection of the host's."""
         self._connection.tell(self._session.told, message, time.monotonic())
+
+    def flush(self) -> None:
+        """Write what is ready, now that the host may allow it."""
+        self._connection.flush()
 
     def leave(self, timeout: float) -> None:
         """Stop within that time, in a hurry: at the end of the interpreter."""
