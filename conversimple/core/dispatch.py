@@ -42,8 +42,10 @@ CLAIM_AGAIN = 1.0
 MAKE_LIMIT = 30.0
 #: Agents that are being made at once; what comes on top may be another worker's.
 MADE_AT_ONCE = 64
-#: Failures in a row after which another worker may try, and seconds until we do again.
+#: Failures in a row after which another worker may try, and seconds until we do again:
+#: doubled each time. What they all need may be away for a moment, such as a journal.
 ATTEMPTS = 3
+FIRST_ABSTAIN = 5.0
 ABSTAIN = 60.0
 #: Seconds before an agent that failed is started again: doubled each time.
 FIRST_PAUSE = 1.0
@@ -177,7 +179,8 @@ class Dispatch:
         self._lives = 0
         self._ended = Remembered()
         self._reported = Remembered()
-        self._abstaining: dict[str, float] = {}
+        # Until when, and for how long.
+        self._abstaining: dict[str, tuple[float, float]] = {}
         self._to_note: dict[str, str] = {}
 
     # Values out.
@@ -441,10 +444,11 @@ class Dispatch:
     def _failed(self, held: Held, problem: str, now: float) -> None:
         if held.stage is Stage.SERVED and now - held.made_at >= STEADY:
             held.failures = 0
+            self._abstaining.pop(held.name, None)
         held.failures += 1
         self._report("agent_failed", problem, held, attempts=held.failures)
         if held.failures >= ATTEMPTS:
-            self._abstaining[held.name] = now + self._spread(ABSTAIN)
+            self._abstain(held.name, now)
             self._give_back(held, now)
         else:
             self._move(held, Stage.RESTING)
@@ -504,11 +508,13 @@ class Dispatch:
         made = self._stages[Stage.TAKING] + self._stages[Stage.MAKING]
         return made >= MADE_AT_ONCE
 
+    def _abstain(self, name: str, now: float) -> None:
+        _, before = self._abstaining.get(name, (now, FIRST_ABSTAIN / 2))
+        pause = min(ABSTAIN, 2 * before)
+        self._abstaining[name] = now + self._spread(pause), pause
+
     def _abstains(self, name: str, now: float) -> bool:
-        if self._abstaining.get(name, now) > now:
-            return True
-        self._abstaining.pop(name, None)
-        return False
+        return name in self._abstaining and self._abstaining[name][0] > now
 
     def _current(self, name: str, life: int) -> Held | None:
         held = self._held.get(name)

@@ -433,6 +433,21 @@ def test_an_agent_that_fails(worker: Worker) -> None:
     assert worker.looked({"c1": "clerk"}) == [Take("c1", "clerk")]
 
 
+def test_an_agent_that_fails_for_a_moment(worker: Worker) -> None:
+    """What it needs may be back soon: the pauses grow from one round to the next."""
+    worker.heard(ready())
+    for before, pause in enumerate((5.0, 10.0, 20.0, 40.0, 60.0, 60.0)):
+        worker.taken()
+        for life, rest in ((1, 1.0), (2, 2.0), (3, 0.0)):
+            worker.gone(3 * before + life, "the journal is away")
+            worker.passes(rest)
+        worker.released(False)
+        worker.passes(pause - 0.1)
+        assert worker.looked({"c1": "clerk"}) == []
+        worker.passes(0.2)
+        assert worker.looked({"c1": "clerk"}) == [Take("c1", "clerk")]
+
+
 def test_failures_that_are_far_apart(worker: Worker) -> None:
     """Each is the first one."""
     worker.serving()
