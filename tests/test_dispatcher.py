@@ -506,6 +506,7 @@ class Lost:
         self.inner = inner
         self.gone: set[str] = set()
         self.problem: str | None = None
+        self.silent = False
 
     def __getattr__(self, name: str) -> Any:
         if self.problem is not None and name != "holds":
@@ -513,7 +514,8 @@ class Lost:
         return getattr(self.inner, name)
 
     def holds(self, name: str) -> bool:
-        return name not in self.gone and self.inner.holds(name)
+        is_ours: bool = name not in self.gone and self.inner.holds(name)
+        return is_ours and not self.silent
 
     def renew(self) -> list[str]:
         if self.problem is not None:
@@ -554,6 +556,27 @@ def test_a_lost_lease_silences_the_agent(
         seen.wait_for(("error", "conversation_lost", "conv_1"))
         eventually(lambda: not dispatcher.health().conversations)
         assert not call.answers
+
+
+def test_a_lease_that_was_in_doubt(
+    make: Make,
+    platform: LocalPlatform,
+    seen: Seen,
+    gate: threading.Event,
+    losing: list[Lost],
+) -> None:
+    """What was answered meanwhile is sent as soon as it is sure that it is ours."""
+    with make(lease=0.3):
+        conversation = platform.announce_ready("conv_1", "clerk")
+        call = conversation.request("wait", {})
+        seen.wait_for("waiting")
+        losing[0].problem = "the server is gone"
+        losing[0].silent = True
+        gate.set()
+        seen.wait_for(("error", "claims_failed", None))
+        assert not call.answers
+        losing[0].silent, losing[0].problem = False, None
+        assert call.result(WAIT) == "done"
 
 
 def test_claims_that_cannot_be_used(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
+
 from ..core.dispatch import Dispatch
 from ..errors import ClaimsError
 from ..runtime.claims import Claims
@@ -36,6 +37,8 @@ class Claiming:
         dispatch: whose facts are told.
         tell: tells one of them, on another thread.
         report: told of a problem, once, until the claims work again.
+        revived: told when leases were renewed that may have been over: what nobody has
+            taken meanwhile is ours again.
         clock: seconds.
     """
 
@@ -47,6 +50,7 @@ class Claiming:
         dispatch: Dispatch,
         tell: Callable[..., None],
         report: Callable[[str], None],
+        revived: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._claims = claims
@@ -54,12 +58,15 @@ class Claiming:
         self._dispatch = dispatch
         self._tell = tell
         self._report = report
+        self._revived = revived
         self._clock = clock
         self._strand = Strand(lambda job: workers.submit(copy_context(), job))
         # Only what is on the strand changes it.
         self._broken = False
         self._failed_at = -math.inf
         self._closed = False
+        # Only the pulse changes it.
+        self._renewed_at = clock()
         self._pulse = Pulse(
             self._renew, lambda limit: None, "conversimple-dispatch-renew"
         )
@@ -157,8 +164,16 @@ class Claiming:
         except ClaimsError as error:
             self._put(partial(self._fails, error))
             return min(RENEW_AGAIN, self._lease / 3)
+        self._renewed(lost)
+        return self._lease / 3
+
+    def _renewed(self, lost: list[str]) -> None:
+        now = self._clock()
+        was_late = now - self._renewed_at > self._lease / 2
+        self._renewed_at = now
         # What was taken anew meanwhile is not lost.
         names = [name for name in lost if not self._claims.holds(name)]
         if names:
             self._tell(self._dispatch.lost, names)
-        return self._lease / 3
+        if was_late:
+            self._revived()

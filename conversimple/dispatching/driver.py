@@ -118,6 +118,7 @@ class Driver:
             self._dispatch,
             self.tell,
             partial(self.report, "claims_failed"),
+            lambda: self._facts.put(self._flush),
         )
         self._control: ConversimpleAgent = parts.control(
             self.report, self._control_moved, partial(self.tell, self._dispatch.heard)
@@ -274,9 +275,10 @@ class Driver:
 
     def _make(self, name: str, kind: str, number: int) -> None:
         parts = self._parts
+        holds, may_send = parts.claims.holds, parts.host.may_send
         around = replace(
             parts.host,
-            may_send=partial(parts.claims.holds, name),
+            may_send=lambda: holds(name) and may_send(),
             owns_conversations=parts.plan.shared,
             hands_over=parts.plan.shared,
         )
@@ -298,6 +300,11 @@ class Driver:
             logger.error("no thread for an agent: %s", error)
             del self._lives[name, number]
             self.tell(self._dispatch.gone, name, number, "there is no thread for it")
+
+    def _flush(self) -> None:
+        """What agents were not allowed to send while the claims were in doubt."""
+        for name, number in list(self._lives):
+            self._use(name, number, Life.flush)
 
     def _gone(
         self, name: str, number: int, failure: str | None, report: StopReport
@@ -362,6 +369,9 @@ class Driver:
 
     def _control_ended(self, failure: BaseException | None) -> None:
         if self._state is not ConnectionState.NEW:
+            return
+        if failure is None and is_leaving():
+            self._drain(math.inf)
             return
         self.failure = failure or AgentStateError("the control connection was stopped")
         self._drain(time.monotonic() + DRAIN)

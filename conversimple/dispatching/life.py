@@ -111,6 +111,11 @@ class Life:
         if not unless_connected or engine.state is not ConnectionState.CONNECTED:
             engine.hear(message)
 
+    def flush(self) -> None:
+        """Have the agent write what it was not allowed to."""
+        if self._engine is not None:
+            self._engine.flush()
+
     def stop(self, timeout: float) -> None:
         """Stop it; told again, only the time gets shorter."""
         self.cancelled = True

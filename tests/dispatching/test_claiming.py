@@ -75,6 +75,7 @@ class Desk:
             self.dispatch,
             lambda fact, *told: seen(fact.__name__, *told),
             lambda text: seen("problem"),
+            lambda: seen("revived"),
             lambda: self.now,
         )
 
@@ -168,6 +169,10 @@ def test_renewals_go_on_after_a_failure(desk: Desk) -> None:
     desk.claiming.start()
     eventually(lambda: desk.claims.renewed > 3)
     assert desk.seen.items == ["problem"]
+    # Then what was to be sent meanwhile is sent.
+    desk.now += LEASE
+    desk.claims.broken = False
+    desk.seen.wait_for("revived")
 
 
 def test_after_the_end_nothing_is_done(
