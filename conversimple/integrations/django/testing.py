@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.db import connections
+
+from conversimple.agent import ConversimpleAgent, host
+
+from .database import HOST
+
+Agent = TypeVar("Agent", bound=ConversimpleAgent)
 
 #: The connections of the test at hand, for the threads that work for it.
 _lent: ContextVar[dict[str, Any]] = ContextVar("conversimple_lent", default={})
@@ -38,6 +44,17 @@ def shared_connections() -> Iterator[None]:
             each.dec_thread_sharing()
         _lent.reset(lending)
         connections.create_connection = make
+
+
+def surrounded(agent: Agent) -> Agent:
+    """Have an agent's tools leave no connections behind, as in the project's processes.
+
+    For tests with a whole platform: what the agents of a project are given by
+    ``run_conversimple`` and in web workers, a test gives its agent by this, before it
+    starts.
+    """
+    host(agent, HOST)
+    return agent
 
 
 @contextmanager

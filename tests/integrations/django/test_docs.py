@@ -89,4 +89,4 @@ def test_the_page_is_a_project(project: Path) -> None:
         )
     ]
     assert [each.returncode for each in told] == [0] * len(told), told
-    assert "Ran 1 test" in told[1].stderr
+    assert "Ran 2 tests" in told[1].stderr

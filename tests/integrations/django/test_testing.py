@@ -10,9 +10,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 from django.test import TestCase
 
-from conversimple.agent import host
-from conversimple.integrations.django.database import HOST
-from conversimple.integrations.django.testing import shared_connections
+from conversimple.integrations.django.testing import shared_connections, surrounded
 from conversimple.testing import ToolCallFailed, call_tool
 
 from .conftest import Counted
@@ -41,8 +39,7 @@ class InATransaction(TestCase):
 
     @shared_connections()
     def test_a_hosted_agent(self) -> None:
-        agent = Clerk("key")
-        host(agent, HOST)
+        agent = surrounded(Clerk("key"))
         for name in ("add", "add_async", "count_aside_with_care"):
             arguments = {} if name.startswith("count") else {"name": "ink"}
             assert call_tool(agent, name, arguments) >= 2
