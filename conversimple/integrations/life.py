@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,7 +19,7 @@ from ..core.messages import ConversationStarted
 from ..core.states import ConnectionState
 from ..errors import ClaimsError, ConversimpleError
 from ..making import make
-from ..runtime.claims import Claims
+from ..runtime.claims import LEASE, Claims
 from ..runtime.healthserver import is_ready
 from ..runtime.pulse import Pulse
 from .plan import Plan
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 BEAT = 1.0
 #: After something failed that another attempt may heal.
 RETRY = 5.0
+#: What a leader has to renew its claim after nobody could, before another takes it.
+PATIENCE = LEASE / 2
 #: After the agent gave up for good: a wrong key, say, that is put right meanwhile.
 FAILED_AGAIN = 60.0
 #: What stopping may take beyond its limit, and what a lost claim leaves for it.
@@ -70,6 +73,9 @@ class Life:
         self._claims: Claims | None = None
         self._served: Served | None = None
         self._stands_by = False
+        # Whether it did when the claims could be used last, and how long it lets be.
+        self._stood_by = False
+        self._patient_until = -math.inf
         self._problem = ""
         self._failed_at: float | None = None
 
@@ -98,8 +104,10 @@ class Life:
         try:
             self._look()
         except Exception as error:  # an agent's constructor may raise anything
+            if self._stood_by:
+                self._patient_until = self._clock() + PATIENCE
             self._report(error)
-            return RETRY
+            return RETRY if self._served is None else BEAT
         self._problem = ""
         return BEAT
 
@@ -113,12 +121,19 @@ class Life:
         if self._served is not None:
             self._revive(self._served, claims)
             return
-        self._stands_by = not claims.take(LEADER, LEADER)
+        self._stands_by = self._stood_by = self._is_others(claims)
         if self._stands_by:
             # The network's libraries: whoever takes over has no time for imports.
             import_module("conversimple.engine")
         else:
             self._lead(claims)
+
+    def _is_others(self, claims: Claims) -> bool:
+        if self._clock() >= self._patient_until:
+            return not claims.take(LEADER, LEADER)
+        # The leader's claim may have ended, though it lives. Can it renew it by now?
+        claims.free()
+        return True
 
     def _lead(self, claims: Claims) -> None:
         try:

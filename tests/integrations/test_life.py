@@ -15,6 +15,7 @@ from conversimple.integrations.life import Life
 from conversimple.integrations.plan import Plan
 from conversimple.local import LocalPlatform
 from conversimple.runtime.claims import Alone
+from conversimple.runtime.fileclaims import FileClaims
 from tests.conftest import WAIT, Seen
 from tests.integrations.agents import Clerk, Other
 from tests.support.threads import eventually
@@ -185,6 +186,30 @@ def test_claims_that_cannot_be_used(
     [error] = [record for record in caplog.records if record.levelname == "ERROR"]
     # It says what to do, and no traceback hides that.
     assert not error.exc_info
+
+
+def test_after_an_outage_the_leader_comes_first(
+    lives: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its claim may have ended because nobody could renew it."""
+    first, second = lives(), lives()
+    first.pulse.start()
+    eventually(lambda: first.ready)
+    second.pulse.start()
+    eventually(lambda: second.standing_by)
+    with monkeypatch.context() as outage:
+
+        def fail(*_: object) -> bool:
+            raise ClaimsError("place", "it is broken")
+
+        outage.setattr(FileClaims, "take", fail)
+        outage.setattr(FileClaims, "free", fail)
+        eventually(lambda: not second.standing_by)
+        first._claims.release(module.LEADER, False)
+    eventually(lambda: second.standing_by)
+    assert not second.leading
+    second._patient_until = 0.0
+    eventually(lambda: second.leading)
 
 
 def test_claims_that_fail_on_the_way(
