@@ -103,6 +103,7 @@ class Journaling:
         self._session = session
         self._workers = workers
         self._strand = Strand(self._submit)
+        self._closed = False
         journal.watch(partial(tell, session.deserted))
 
     def begin(
@@ -137,6 +138,7 @@ class Journaling:
         """Finish what is lined up within the time, and close the journal."""
         self._strand.kick()
         self._strand.join(timeout)
+        self._closed = True
         try:
             self._journal.close()
         except JournalError as error:
@@ -170,7 +172,9 @@ class Journaling:
         try:
             return self._journal.look(entry)
         except JournalError as error:
-            logger.error("cannot look a call up: %s", error)
+            # Who asks after the end was paused, say, and says nothing any more.
+            level = logging.DEBUG if self._closed else logging.ERROR
+            logger.log(level, "cannot look a call up: %s", error)
             return None
 
     def _recover(self, scope: str | None, idempotent: bool) -> None:

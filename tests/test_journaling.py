@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sqlite3
@@ -32,8 +33,11 @@ from conversimple.core.messages import ToolCallRequest
 from conversimple.host import Host
 from conversimple.local import Call, LocalPlatform
 from conversimple.runtime import redisjournal
+from conversimple.journaling import Journaling
 from conversimple.runtime.journal import Journal, open_journal
+from conversimple.runtime.workers import Workers
 from tests.conftest import WAIT, Seen, finished, python, stopped_afterwards
+from tests.core.helpers import SessionDriver, tool_call
 from tests.support.redis import RedisServer
 from tests.support.threads import eventually
 
@@ -636,3 +640,17 @@ def test_a_call_that_expires_while_it_is_noted_never_runs(
         call.redeliver()
         first, second = call.wait_for_answers(2, WAIT)
         assert first.payload == second.payload
+
+
+def test_a_question_after_the_end_is_no_error(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who is paused in the middle of a question finds the journal closed: let it be."""
+    workers = Workers()
+    session = SessionDriver().session
+    journaling = Journaling(open_journal(path, "c1"), workers, Seen(), session)
+    call = tool_call()
+    journaling.close(WAIT)
+    verdict = journaling.begin(call, None, False)
+    assert isinstance(verdict, JournalError)
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]

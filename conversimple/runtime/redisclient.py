@@ -21,10 +21,12 @@ except ImportError as missing:
         'pip install "conversimple-sdk[redis]"'
     ) from missing
 
-#: Seconds for one connection, for one answer, and until one of the pool is free.
+#: Seconds for one connection, and for one answer.
 TIMEOUT = 2.0
-#: Connections at most, of a process to an address; threads wait for each other's.
+#: Connections at most, of a process to an address; threads wait for each other's, and
+#: so many seconds: a server that is asked much at once is not away.
 CONNECTIONS = 16
+PATIENCE = 10.0
 
 _FORM = (
     "the address of Redis must look like redis://user:password@host:6379/0, "
@@ -47,7 +49,7 @@ def connect(address: str) -> redis.Redis:
         pool = redis.BlockingConnectionPool.from_url(
             address,
             max_connections=CONNECTIONS,
-            timeout=TIMEOUT,
+            timeout=PATIENCE,
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
             protocol=2,
