@@ -87,7 +87,9 @@ class ConversimpleDispatcher:
         idle_timeout: float = IDLE_TIMEOUT,
         **options: Unpack[Options],
     ) -> None:
-        settings = resolve(api_key, customer_id, platform_url, options)
+        settings = self.__settings = resolve(
+            api_key, customer_id, platform_url, options
+        )
         _check_agents(search_path, agents)
         _check_limit(max_conversations)
         _check_seconds("lease", lease)
@@ -130,6 +132,7 @@ class ConversimpleDispatcher:
             ConfigurationError: there is no agent, two have the same id, or one needs
                 more than settings to be made.
             ClaimsError: the claims cannot be used.
+            JournalError: the journal cannot be used.
             AgentStateError: the dispatcher is stopping.
         """
         self.__here()
@@ -295,6 +298,11 @@ class ConversimpleDispatcher:
         from .dispatching.driver import Driver
 
         catalogue = self.__catalogue()
+        if self.__settings.journal is not None:
+            from .journaling import open_journal
+
+            # Better now, while somebody waits for it, than in every conversation.
+            open_journal(self.__settings).close()
         driver = Driver(self.__parts(catalogue))
         driver.start()
         for place, problem in catalogue.failures.items():

@@ -21,6 +21,7 @@ from conversimple import (
     ConversimpleAgent,
     ConversimpleDispatcher,
     HandshakeRefused,
+    JournalError,
     StopReport,
     tool,
 )
@@ -679,6 +680,14 @@ def test_claims_that_cannot_be_opened(
         dispatcher.start()
     told = f"{caught.value} {caught.value!r} {dispatcher!r}"
     assert "hunter2" not in told + caplog.text
+    assert dispatcher.connection_state is ConnectionState.NEW
+
+
+def test_a_journal_that_cannot_be_opened(make: Make) -> None:
+    """It is told at once, and not to every conversation later."""
+    dispatcher = make(journal="redis://127.0.0.1:1/0")
+    with pytest.raises(JournalError, match="see whether it runs"):
+        dispatcher.start()
     assert dispatcher.connection_state is ConnectionState.NEW
 
 
