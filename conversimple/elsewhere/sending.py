@@ -202,7 +202,10 @@ class Sender:
 
     def _fulfil(self, call: ToolCall, promise: FutureLike, context: Context) -> None:
         result = context.run(self._toolbox.fulfil, call, promise.result)
-        if isinstance(result, Promised):
+        # One that keeps itself would go round for ever.
+        if isinstance(result, Promised) and call.cancelled:
+            context.run(self._teller.finish, call, Invoked(cancelled(call)))
+        elif isinstance(result, Promised):
             self.wait_for(call, result.promise, context)
         else:
             context.run(self._teller.finish, call, result)

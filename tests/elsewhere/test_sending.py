@@ -267,6 +267,50 @@ def test_a_conversation_that_ends(platform: LocalPlatform, seen: Seen) -> None:
         assert seen.items == [1]
 
 
+class Itself:
+    """A promise that keeps itself."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        self.asked += 1
+        fn(self)
+
+    def cancel(self) -> None:
+        """Nothing comes of it."""
+
+    def result(self) -> Itself:
+        return self
+
+
+def test_a_promise_that_keeps_itself(platform: LocalPlatform) -> None:
+    """Nobody asks it any more when its time is over."""
+    promise = Itself()
+
+    class Patient(ConversimpleAgent):
+        @tool("Never return", timeout=0.1)
+        def never(self) -> Itself:
+            return promise
+
+        @tool("Return at once")
+        def once(self) -> int:
+            return 1
+
+    with Patient(api_key="key", customer_id="c1", platform_url=platform.url):
+        conversation = platform.start_conversation()
+        with pytest.raises(ToolCallFailed, match="did not return"):
+            conversation.call("never")
+
+        def is_left_alone() -> bool:
+            before = promise.asked
+            for _ in range(20):
+                conversation.call("once")
+            return promise.asked == before
+
+        eventually(is_left_alone)
+
+
 def test_an_awaitable_of_an_executor(platform: LocalPlatform, seen: Seen) -> None:
     """Is awaited on the event loop of the agents."""
     with ThreadPoolExecutor(1) as pool, Held(platform.url, seen, executor=pool):
