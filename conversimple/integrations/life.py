@@ -119,6 +119,7 @@ class Life:
             logger.warning("lost the claim on %s: another runs it", self._plan.name)
             self._lay_down(0.0)
         if self._served is not None:
+            self._flush(self._served)
             self._revive(self._served, claims)
             return
         self._stands_by = self._stood_by = self._is_others(claims)
@@ -183,6 +184,12 @@ class Life:
                 self._claims.release(name, over=True)
         except ClaimsError as error:
             logger.warning("whoever takes over will not know all: %s", error)
+
+    def _flush(self, served: Served) -> None:
+        """What the agent was not allowed to send while the claim was in doubt."""
+        engine = engine_of(served) if isinstance(served, ConversimpleAgent) else None
+        if engine is not None:
+            engine.flush()
 
     def _revive(self, served: Served, claims: Claims) -> None:
         if served.health().state is not ConnectionState.FAILED:

@@ -172,6 +172,22 @@ def test_who_has_lost_the_claim_is_silent(
     fallible.broken = False
 
 
+def test_what_waits_is_sent_when_the_claim_is_sure_again(
+    platform: LocalPlatform, lives: Any, fallible: Fallible
+) -> None:
+    """At the next look, and not only at the next heartbeat."""
+    life = lives()
+    life.pulse.start()
+    conversation = platform.start_conversation()
+    held = fallible._held.copy()
+    fallible._held.clear()
+    call = conversation.request("double", {"number": 2})
+    with pytest.raises(TimeoutError):
+        call.result(0.2)
+    fallible._held.update(held)
+    assert call.result(WAIT) == 4
+
+
 def test_claims_that_cannot_be_used(
     lives: Any, fallible: Fallible, caplog: pytest.LogCaptureFixture
 ) -> None:
