@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -79,7 +79,10 @@ class Parts:
 
     plan: Plan
     make: Callable[[str], ConversimpleAgent]
-    control: Callable[[Callback, Callback, Callable[[Message], None]], Any]
+    # It holds the key.
+    control: Callable[[Callback, Callback, Callable[[Message], None]], Any] = field(
+        repr=False
+    )
     claims: Claims
     lease: float
     host: Host
