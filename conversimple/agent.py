@@ -8,10 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import copy_context
-from inspect import iscoroutine
-from queue import Empty, SimpleQueue
-from types import TracebackType
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from .core.events import Health, StopReport
@@ -20,13 +17,14 @@ from .core.messages import ToolCall
 from .core.states import ConnectionState
 from .errors import AgentStateError
 from .host import NOBODY, Host
+from .lifetime import Lifetime, as_future
 from .runtime.lifecycle import LifecycleFuture
-from .runtime.signals import signals_into
+from .runtime.signals import next_signal, signals_into
 from .settings import check_text, log_level, resolve
 from .tools import Tool, collect, from_functions
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
     from .engine import Engine
     from .invocation import Toolbox
@@ -38,7 +36,6 @@ logger = logging.getLogger(__name__)
 logging.getLogger("conversimple").addHandler(logging.NullHandler())
 
 STOP_TIMEOUT = 10.0
-SIGNAL_SLICE = 1.0
 
 CALLBACKS = (
     "on_conversation_started",
@@ -52,7 +49,7 @@ CALLBACKS = (
 )
 
 
-class ConversimpleAgent:
+class ConversimpleAgent(Lifetime):
     """An agent of the Conversimple platform: subclass it and mark methods with `tool`.
 
     Nothing starts, and nothing is dialled, before `start`, `run_forever` or a
@@ -172,42 +169,6 @@ class ConversimpleAgent:
             starting = as_future(self.start())
             starting.add_done_callback(lambda _: queue.put(None))
             self.__wait(queue, starting)
-
-    def __enter__(self) -> Self:
-        """Start, and wait until the platform accepted the agent."""
-        try:
-            as_future(self.start()).result()
-        except BaseException:
-            as_future(self.stop()).result()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop, and wait until nothing of the agent runs any more."""
-        as_future(self.stop()).result()
-
-    async def __aenter__(self) -> Self:
-        """As `__enter__`, for asyncio."""
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """As `__exit__`, for asyncio."""
-        await self.stop()
 
     # How it is.
 
@@ -354,7 +315,7 @@ class ConversimpleAgent:
             if starting.done() and _failed(starting) and not stopping:
                 as_future(self.stop())
                 stopping = True
-            signum = _next(queue)
+            signum = next_signal(queue)
             if signum is None:
                 continue
             if watched is None:
@@ -466,26 +427,3 @@ def _private(agent: ConversimpleAgent, name: str) -> Callable[[], Any]:
 
 def _failed(future: Future[Any]) -> bool:
     return future.cancelled() or future.exception() is not None
-
-
-def as_future(value: Any) -> Future[Any]:
-    """What an overridden `start` or `stop` returns, as a future."""
-    if isinstance(value, Future):
-        return value
-    if iscoroutine(value):
-        from .runtime.workers import shared
-
-        workers = shared()
-        workers.acquire()
-        future = workers.spawn(copy_context(), value)
-        future.add_done_callback(lambda _: workers.release(0.0))
-        return future
-    return LifecycleFuture.resolved(value)
-
-
-def _next(queue: SimpleQueue[int | None]) -> int | None:
-    # In slices: on Windows a wait without end cannot be interrupted.
-    try:
-        return queue.get(timeout=SIGNAL_SLICE)
-    except Empty:
-        return None

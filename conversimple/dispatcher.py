@@ -8,8 +8,7 @@ import random
 import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
-from queue import Empty, SimpleQueue
-from types import TracebackType
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from .agent import STOP_TIMEOUT, ConversimpleAgent
@@ -18,14 +17,15 @@ from .core.events import Health, StopReport
 from .core.states import ConnectionState
 from .errors import AgentStateError, ConfigurationError
 from .host import NOBODY, Host
+from .lifetime import Lifetime
 from .making import make
 from .runtime.claims import LEASE, check_claims, open_claims
 from .runtime.lifecycle import LifecycleFuture
-from .runtime.signals import signals_into
+from .runtime.signals import next_signal, signals_into
 from .settings import check_text, resolve
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
     from .dispatching.catalogue import Catalogue
     from .dispatching.driver import Driver, Parts
@@ -38,12 +38,11 @@ logger = logging.getLogger(__name__)
 IDLE_TIMEOUT = 3600.0
 #: Of a lease, for a worker to be missed; the rest is for another one to take over.
 MISSED_AFTER = 0.8
-SIGNAL_SLICE = 1.0
 
 CALLBACKS = ("on_error", "on_connection_state")
 
 
-class ConversimpleDispatcher:
+class ConversimpleDispatcher(Lifetime):
     """Serves many conversations at once: each by an agent and a connection of its own.
 
     It listens on a connection of its own for conversations that are ready, and makes
@@ -188,49 +187,13 @@ class ConversimpleDispatcher:
             driver.stopped.add_done_callback(lambda _: queue.put(None))
             timeout = STOP_TIMEOUT
             while not driver.stopped.done():
-                signum = _next(queue)
+                signum = next_signal(queue)
                 if signum is not None:
                     logger.info("stopping because of signal %d", signum)
                     self.stop(timeout)
                     timeout = 0.0
         if driver.failure is not None:
             raise driver.failure
-
-    def __enter__(self) -> Self:
-        """Start, and wait until the platform accepted the dispatcher."""
-        try:
-            self.start().result()
-        except BaseException:
-            self.stop().result()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop, and wait until nothing runs any more."""
-        self.stop().result()
-
-    async def __aenter__(self) -> Self:
-        """As `__enter__`, for asyncio."""
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """As `__exit__`, for asyncio."""
-        await self.stop()
 
     # How it is.
 
@@ -390,11 +353,3 @@ def _check_seconds(name: str, value: object) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 < value < float("inf"):  # type: ignore[operator]
         raise ConfigurationError(f"{name} must be seconds, more than 0, not {value!r}")
-
-
-def _next(queue: SimpleQueue[int | None]) -> int | None:
-    # In slices: on Windows a wait without end cannot be interrupted.
-    try:
-        return queue.get(timeout=SIGNAL_SLICE)
-    except Empty:
-        return None

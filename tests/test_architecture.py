@@ -19,7 +19,7 @@ ROOMS = (
     {"runtime"},
     {
         *("tools", "validation", "invocation", "callbacks", "journaling", "engine"),
-        *("host", "agent", "making", "rehearsal"),
+        *("host", "lifetime", "agent", "making", "rehearsal"),
         *("outcomes", "elsewhere", "running"),
     },
     {

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from ..agent import ConversimpleAgent, as_future, engine_of
+from ..agent import ConversimpleAgent, engine_of
 from ..callbacks import Callback, Callbacks
 from ..core.dispatch import Dispatch, Plan
 from ..core.events import Health, StopReport
@@ -40,6 +40,7 @@ from ..core.orders import (
 from ..core.states import ConnectionState
 from ..errors import AgentStateError, ClaimsError
 from ..host import Host
+from ..lifetime import as_future
 from ..runtime.claims import Claims
 from ..runtime.inbox import Inbox
 from ..runtime.leaving import is_leaving, leave_at_exit

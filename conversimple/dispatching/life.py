@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 
-from ..agent import ConversimpleAgent, as_future, engine_of, host
+from ..agent import ConversimpleAgent, engine_of, host
 from ..core.events import Health, StopReport
 from ..core.messages import ConversationStarted, Message, ToolCall
 from ..core.states import ConnectionState
 from ..engine import Engine
 from ..errors import AgentStateError, ConversimpleError
 from ..host import Host
+from ..lifetime import as_future
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, Protocol
 
-from ..agent import ConversimpleAgent, as_future, engine_of, host
+from ..agent import ConversimpleAgent, engine_of, host
+from ..lifetime import as_future
 from ..core.events import Health
 from ..core.messages import ConversationStarted
 from ..core.states import ConnectionState

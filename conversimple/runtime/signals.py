@@ -6,10 +6,11 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
 DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
+SLICE = 1.0
 
 
 @contextmanager
@@ -35,3 +36,12 @@ def signals_into(queue: SimpleQueue[int | None]) -> Iterator[None]:
     finally:
         for signum, previous in replaced.items():
             signal.signal(signum, previous)
+
+
+def next_signal(queue: SimpleQueue[int | None]) -> int | None:
+    """Wait for the next signal; None if something else is to be looked after."""
+    # In slices: on Windows a wait without end cannot be interrupted.
+    try:
+        return queue.get(timeout=SLICE)
+    except Empty:
+        return None

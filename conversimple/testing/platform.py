@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, TypeVar
 
 from .. import local
-from ..agent import ConversimpleAgent, as_future
+from ..agent import ConversimpleAgent
+from ..lifetime import as_future
 from ..local import Call, NoAgent
 from .agents import agent_for_platform
 from .entering import MustBeEntered
