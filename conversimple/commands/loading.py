@@ -53,7 +53,9 @@ def blaming(what: str, home: Path) -> Iterator[None]:
         yield
     except SystemExit as error:
         raise CommandFailed(f"{what}: the code ended the program itself") from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # pytest's `skip`, say, is no Exception
         where = _place_of(error, home)
         text = f"{type(error).__name__}: {one_line(error)}"
         raise CommandFailed(f"{what}: {where}: {text}") from error

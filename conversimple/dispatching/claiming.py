@@ -144,24 +144,28 @@ class Claiming:
         """Use the claims inside the block, which ends if they cannot be used."""
         try:
             yield
-        except ClaimsError as error:
+        except Exception as error:
+            # Also one that nobody has thought of must not end the taking of others.
             self._fails(error)
             return
         if self._broken:
             self._broken = False
             logger.info("the claims can be used again")
 
-    def _fails(self, error: ClaimsError) -> None:
+    def _fails(self, error: Exception) -> None:
         self._failed_at = self._clock()
         if not self._broken:
             self._broken = True
-            logger.error("nothing can be taken or given back: %s", error)
-            self._report(str(error))
+            expected = isinstance(error, ClaimsError)
+            text = str(error) if expected else f"internal error: {type(error).__name__}"
+            trace = None if expected else error
+            logger.error("nothing can be taken or given back: %s", text, exc_info=trace)
+            self._report(text)
 
     def _renew(self) -> float:
         try:
             lost = self._claims.renew()
-        except ClaimsError as error:
+        except Exception as error:  # as in `_using`: it has to be tried again
             self._put(partial(self._fails, error))
             return min(RENEW_AGAIN, self._lease / 3)
         self._renewed(lost)

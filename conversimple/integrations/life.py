@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, Protocol
+from uuid import uuid4
 
 from ..agent import ConversimpleAgent, engine_of, host
 from ..lifetime import as_future
@@ -70,6 +71,8 @@ class Life:
         self.pulse = Pulse(self._beat, self._end, "conversimple-embedding")
         self.begun = False
         self._plan = plan
+        # Where all workers lead, none is in another's way.
+        self._leader = LEADER if plan.workers == "one" else f"{LEADER} {uuid4().hex}"
         self._clock = clock
         self._claims: Claims | None = None
         self._served: Served | None = None
@@ -116,7 +119,7 @@ class Life:
         if self._claims is None:
             self._claims = self._plan.open_claims()
         claims = self._claims
-        if self._served is not None and LEADER in claims.renew():
+        if self._served is not None and self._leader in claims.renew():
             logger.warning("lost the claim on %s: another runs it", self._plan.name)
             self._lay_down(0.0)
         if self._served is not None:
@@ -132,7 +135,7 @@ class Life:
 
     def _is_others(self, claims: Claims) -> bool:
         if self._clock() >= self._patient_until:
-            return not claims.take(LEADER, LEADER)
+            return not claims.take(self._leader, LEADER)
         # The leader's claim may have ended, though it lives. Can it renew it by now?
         claims.free()
         return True
@@ -144,7 +147,7 @@ class Life:
         except BaseException:
             # Another process may have more luck.
             with suppress(ClaimsError):
-                claims.release(LEADER, over=False)
+                claims.release(self._leader, over=False)
             raise
         self._served = served
         logger.info("this process runs %s", self._plan.name)
@@ -156,7 +159,7 @@ class Life:
         around = plan.host
 
         def may_send() -> bool:
-            return claims.holds(LEADER) and around.may_send()
+            return claims.holds(self._leader) and around.may_send()
 
         hosted = replace(around, may_send=may_send, hands_over=True, noted=self._note)
         # Its constructor may use what its tools may.
@@ -209,6 +212,8 @@ class Life:
         if claims is not None:
             # Only now: whoever takes over must not meet this one.
             with suppress(ClaimsError):
+                if self._leader != LEADER:
+                    claims.release(self._leader, over=True)
                 claims.close()
 
     def _lay_down(self, timeout: float) -> None:

@@ -86,11 +86,13 @@ class Plan:
     def open_claims(self) -> Claims:
         """Open what decides which worker runs the agents; this may touch the disk.
 
+        Where all of them do, it only keeps which conversations there are.
+
         Raises:
             ConfigurationError: another user made the folder for temporary files.
             ClaimsError: it cannot be used.
         """
-        if self.workers == "all":
+        if self.workers == "all" and self.dispatches:
             return Alone()
         settings = self.settings()
         # One platform's agents are not in the way of another's.

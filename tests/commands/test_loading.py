@@ -171,6 +171,12 @@ def test_a_file_that_ends_the_program(write: Write) -> None:
     assert "ended the program" in failed(path)
 
 
+def test_code_that_raises_what_is_no_exception(write: Write) -> None:
+    """As pytest's `skip` does: it is no reason to end the command."""
+    path = write("class Skipped(BaseException):\n    pass\n\nraise Skipped('today')\n")
+    assert "Skipped: today" in failed(path)
+
+
 def test_a_relative_path(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is meant from the current folder."""
     monkeypatch.chdir(write().parent)

@@ -24,6 +24,7 @@ class Claims(Alone):
     def __init__(self) -> None:
         super().__init__()
         self.broken = False
+        self.bug: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
         self.lost: list[str] = []
@@ -32,6 +33,8 @@ class Claims(Alone):
 
     def _use(self) -> None:
         self.gate.wait(WAIT)
+        if self.bug is not None:
+            raise self.bug
         if self.broken:
             raise ClaimsError("here", "they are broken")
 
@@ -134,6 +137,22 @@ def test_an_outage_is_reported_once(
     desk.claims.broken = True
     desk.claiming.look()
     desk.seen.wait(lambda items: items.count("problem") == 2)
+
+
+def test_what_nobody_has_thought_of_is_an_outage(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told with its traceback, and everything is tried again."""
+    desk.claims.bug = KeyError("secret")
+    desk.claiming.take("c1", "clerk")
+    desk.claiming.release("c1", True)
+    desk.claiming.start()
+    desk.seen.wait_for(("released", "c1", True, False))
+    eventually(lambda: desk.claims.renewed > 1)
+    assert "internal error: KeyError" in caplog.text
+    desk.claims.bug = None
+    desk.claiming.take("c2", "clerk")
+    desk.seen.wait_for(("taken", "c2", True))
 
 
 def test_after_an_outage_holders_come_first(desk: Desk) -> None:

@@ -131,6 +131,21 @@ def test_everybody_runs_the_agent(
     assert both[1].leading and not both[0].leading
 
 
+def test_who_comes_later_knows_the_conversations_of_all(
+    tmp_path: Path, platform: LocalPlatform, lives: Any
+) -> None:
+    """Also where everybody runs the agent, and all the others have ended."""
+    everywhere = {"workers": "all", "journal": tmp_path / "calls.db"}
+    first, second = lives(**everywhere), lives(**everywhere)
+    first.pulse.start()
+    conversation = platform.start_conversation()
+    first.pulse.stop(WAIT)
+    second.pulse.start()
+    eventually(lambda: second.ready)
+    assert list(second.health().conversations) == [conversation.conversation_id]
+    assert conversation.call("double", number=2) == 4
+
+
 def test_what_is_over_is_not_handed_over(platform: LocalPlatform, lives: Any) -> None:
     """A conversation that has ended is forgotten."""
     first, second = lives(), lives()

@@ -162,7 +162,7 @@ def test_agents_of_different_kinds_do_not_compete(tmp_path: Path) -> None:
         claims.close()
 
 
-def test_where_all_run_nobody_competes() -> None:
-    """Each worker may lead."""
-    options = {**OPTIONS, "journal": "calls.db"}
-    assert isinstance(plan(workers="all", options=options).open_claims(), Alone)
+def test_dispatchers_of_all_workers_have_claims_of_their_own(tmp_path: Path) -> None:
+    """Nothing else has to be agreed upon."""
+    told = {"workers": "all", "dispatch": True, "claims": f"file:{tmp_path}"}
+    assert isinstance(plan(**told).open_claims(), Alone)
