@@ -15,6 +15,8 @@ from weakref import WeakKeyDictionary
 from .core.events import Failure
 from .core.messages import ToolCall, calling
 from .core.schema.jsonvalues import ResultInvalid, canonical, plain
+from .elsewhere.packing import Packer
+from .elsewhere.promises import is_promise, kept
 from .host import NOBODY, Host
 from .outcomes import (
     NOTHING,
@@ -25,8 +27,6 @@ from .outcomes import (
     failure_of,
     returned,
 )
-from .elsewhere.packing import Packer
-from .elsewhere.promises import is_promise, kept
 from .tools import Tool, build_validator, load_arguments
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from .core.events import Failure, Outcome, Success
 from .core.messages import ToolCall
 from .core.schema.jsonvalues import ResultInvalid, encode_result
 from .core.schema.violations import InvalidArguments
-from .errors import ToolError
 from .elsewhere.promises import is_promise
+from .errors import ToolError
 
 NOTHING = object()
 

@@ -15,15 +15,15 @@ from .core.events import Failure, Success
 from .core.journaling import Verdict
 from .core.messages import ToolCall, calling
 from .core.session import Session
+from .elsewhere.routing import Routes
+from .elsewhere.sending import Sender, key_of
 from .errors import JournalError
 from .host import Host
 from .invocation import Toolbox
 from .outcomes import Invoked, cancelled
-from .elsewhere.routing import Routes
 from .runtime.connection import Connection
 from .runtime.leaving import listed
 from .runtime.workers import Workers
-from .elsewhere.sending import Sender, key_of
 
 if TYPE_CHECKING:
     from .journaling import Journaling

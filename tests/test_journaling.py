@@ -31,9 +31,9 @@ from conversimple.core.journaling import Answer, Entry, Verdict
 from conversimple.core.keys import Key
 from conversimple.core.messages import ToolCallRequest
 from conversimple.host import Host
+from conversimple.journaling import Journaling
 from conversimple.local import Call, LocalPlatform
 from conversimple.runtime import redisjournal
-from conversimple.journaling import Journaling
 from conversimple.runtime.journal import Journal, open_journal
 from conversimple.runtime.workers import Workers
 from tests.conftest import WAIT, Seen, finished, python, stopped_afterwards

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from ..core.events import Failure, Success
 from ..core.messages import ToolCall, calling
 from ..outcomes import NOTHING, Invoked, failure_of, returned
-from .promises import is_promise, kept_within
 from ..runtime.daskonce import is_first
+from .promises import is_promise, kept_within
 
 NOT_ASKED = (
     "the tool did not run: Dask's scheduler could not be asked whether it ran before; "

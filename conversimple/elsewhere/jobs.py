@@ -6,9 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, TypeAlias
 
-from .errands import Parcel, Returned
 from ..outcomes import Invoked, Promised
 from ..runtime.executors import Supply
+from .errands import Parcel, Returned
 from .travelling import NotPacked, Pickler, is_far, pickler_for
 
 Result: TypeAlias = Invoked | Promised | Returned

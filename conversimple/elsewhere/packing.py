@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..core.messages import ToolCall
-from .errands import Errand, Stub
 from ..tools import Tool
+from .errands import Errand, Stub
 from .travelling import NotPacked, Pickler, packed, why_not
 
 

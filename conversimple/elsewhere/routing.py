@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ..errors import ConfigurationError
-from .packing import Packer
 from ..runtime.executors import Supply
 from ..settings import Settings
 from ..tools import Tool
+from .packing import Packer
 from .travelling import is_far, pickler_for
 
 

@@ -17,13 +17,13 @@ from uuid import uuid4
 
 from ..core.events import Failure
 from ..core.messages import ToolCall
-from .errands import Returned, invoked_of, not_in_time, worker_lost
 from ..invocation import Prepared, Toolbox
-from .jobs import Job
 from ..outcomes import Invoked, Promised, cancelled
-from .promises import FutureLike, is_future
 from ..runtime.executors import Supply
 from ..runtime.workers import Workers
+from .errands import Returned, invoked_of, not_in_time, worker_lost
+from .jobs import Job
+from .promises import FutureLike, is_future
 from .travelling import NotPacked, Pickler
 
 logger = logging.getLogger(__name__)

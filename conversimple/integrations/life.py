@@ -15,11 +15,11 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from ..agent import ConversimpleAgent, engine_of, host
-from ..lifetime import as_future
 from ..core.events import Health
 from ..core.messages import ConversationStarted
 from ..core.states import ConnectionState
 from ..errors import ClaimsError, ConversimpleError
+from ..lifetime import as_future
 from ..making import make
 from ..runtime.claims import LEASE, Claims
 from ..runtime.healthserver import is_ready

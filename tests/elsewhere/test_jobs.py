@@ -13,9 +13,9 @@ import pytest
 from conversimple.core.events import Success
 from conversimple.elsewhere.errands import Parcel, Returned
 from conversimple.elsewhere.jobs import Job
+from conversimple.elsewhere.travelling import NotPacked, Pickler, packed
 from conversimple.outcomes import Invoked
 from conversimple.runtime.executors import Supply
-from conversimple.elsewhere.travelling import NotPacked, Pickler, packed
 from tests.conftest import WAIT
 from tests.support.faragent import Synchronous
 

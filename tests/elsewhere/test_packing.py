@@ -16,8 +16,8 @@ from conversimple.agent import equipment_of
 from conversimple.core.events import Success
 from conversimple.elsewhere.errands import Errand
 from conversimple.elsewhere.packing import Packer
-from conversimple.tools import from_functions
 from conversimple.elsewhere.travelling import NotPacked, pickler_for
+from conversimple.tools import from_functions
 from tests.support.faragent import FarAgent, Surrounded, double
 
 PLAIN = pickler_for(ThreadPoolExecutor(1))
