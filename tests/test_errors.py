@@ -12,6 +12,7 @@ from conversimple import errors
 from conversimple.errors import (
     AgentStateError,
     CertificateRejected,
+    ClaimsError,
     ConfigurationError,
     ConnectionFailed,
     ConnectionLost,
@@ -33,6 +34,7 @@ BASES: dict[type[Exception], tuple[type, ...]] = {
     ToolDefinitionError: (ConversimpleError, TypeError),
     AgentStateError: (ConversimpleError, RuntimeError),
     JournalError: (ConversimpleError,),
+    ClaimsError: (ConversimpleError,),
     ConnectionFailed: (ConversimpleError, ConnectionError),
     PlatformUnreachable: (ConnectionFailed,),
     HandshakeRefused: (ConnectionFailed,),
@@ -51,6 +53,7 @@ EXAMPLES: list[ConversimpleError] = [
     ToolDefinitionError("MyAgent", ["one: problem", "two: problems"]),
     AgentStateError("text"),
     JournalError("calls.db", "the disk is full"),
+    ClaimsError("file:claims", "the disk is full"),
     ConnectionFailed("text"),
     PlatformUnreachable("text"),
     HandshakeRefused("text", 503, 2.5),
@@ -104,6 +107,7 @@ def test_whether_a_retry_helps(error: ConversimpleError) -> None:
     """Each says so."""
     helps = {
         JournalError,
+        ClaimsError,
         ConnectionFailed,
         PlatformUnreachable,
         HandshakeRefused,
