@@ -110,7 +110,7 @@ def expired(driver: SessionDriver, number: int) -> None:
 
 
 FLOODS = [
-    (answered, 100_000),
+    (answered, 40_000),
     (unknown, 40_000),
     (unnamed, 40_000),
     (malformed, 20_000),

@@ -34,12 +34,10 @@ ONCE = (
 
 #: Of these, what shows that they start, serve, hear signals and end, wherever they run.
 EVERYWHERE = (
-    "commands/test_run.py",
+    "commands/test_check.py",
     "dev/test_worker.py",
-    "examples/test_simple_agent.py",
     "local/test_server.py",
     "scenarios/test_running.py",
-    "simulation/test_simulation.py",
     "testing/test_platform.py",
 )
 
