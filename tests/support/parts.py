@@ -23,6 +23,8 @@ ONCE = (
     "compat",
     "dev",
     "examples",
+    "executors",
+    "fleet",
     "local",
     "scenarios",
     "simulation",
